@@ -1,0 +1,56 @@
+"""The Rust core. Functions over photographs return what failed: pairs of index and reason."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+def read_archive(
+    path: str | PathLike[str], wanted: Callable[[str], object]
+) -> list[tuple[str, bytes]]:
+    """Names and contents of the regular members of a tar file that `wanted` is true for.
+
+    The file may be gzipped. Raises OSError when it cannot be read or is no whole archive.
+    """
+
+def jpeg_sizes(jpegs: Sequence[bytes], out: NDArray[np.int64]) -> list[tuple[int, str]]:
+    """Fill `out` (photographs, 2) with width and height in pixels, turned as EXIF says."""
+
+def plan_crops(
+    frames: NDArray[np.int64],
+    parts: Sequence[tuple[int, int]],
+    aspect_ratio: int,
+    seed: int,
+    out: NDArray[np.int32],
+) -> list[tuple[int, str]]:
+    """Fill `out` (crops, 4) with x, y, width and height in pixels, part by part, pass-major.
+
+    `frames` (photographs, 6) holds picture width and height and the face box's centre x, centre y,
+    width and height; `parts` says how many of them belong together and how many passes they get.
+    """
+
+def render_samples(
+    jpegs: Sequence[bytes],
+    crops: NDArray[np.int32],
+    out: NDArray[np.float32],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Fill `out` (passes, photographs, 3, height, width) from `crops` (passes, photographs, 4)."""
+
+def render_to_file(
+    jpegs: Sequence[bytes],
+    crops: NDArray[np.int32],
+    size: tuple[int, int],
+    path: str | PathLike[str],
+    offsets: NDArray[np.uint64],
+    base64: bool,
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Write samples of `size` (width, height) into an existing file.
+
+    `offsets` (passes, photographs) holds the place of each sample's first byte; `base64` says
+    whether it is written as text. Raises OSError when writing fails.
+    """

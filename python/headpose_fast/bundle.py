@@ -1,0 +1,415 @@
+"""The bundle: one pickle of four arrays, laid out before anything is rendered, and its reader.
+
+Every byte of the file up to the pickle's STOP that is not array data, and the place of every
+sample, follow from the counts and the size of the samples alone. Any group of samples can
+therefore be rendered and written by itself, in any order, by anyone. And `load` needs no pickle
+machine: it makes the layout again and compares.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import math
+import mmap
+import os
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["any", "py2", "py3"]
+KINDS: tuple[Kind, ...] = ("any", "py2", "py3")
+
+#: Array data in one piece of the kinds that Python 2 reads. Loading needs a few times this on top
+#: of the arrays.
+_PIECE_BYTES = 4 << 20
+
+#: Array data of kind `py3` begins at a multiple of this, for those who map the file.
+_ALIGNMENT = 64
+
+_DTYPE = np.dtype("<f4")
+
+
+class Bundle(NamedTuple):
+    """The four arrays of a bundle: float32, C-contiguous, writable."""
+
+    #: (train samples, 3, height, width): planes blue, green, red in 0..1.
+    trn_im: NDArray[np.float32]
+    #: (test samples, 3, height, width).
+    test_im: NDArray[np.float32]
+    #: (train samples, 2): tilt and pan in units of 90 degrees.
+    trn_output: NDArray[np.float32]
+    #: (test samples, 2).
+    test_output: NDArray[np.float32]
+
+
+class Piece(NamedTuple):
+    """Rows of an array that stand in the file without a gap."""
+
+    first_row: int
+    rows: int
+    #: Where the first byte stands in the file.
+    offset: int
+    #: Bytes in the file.
+    length: int
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Where an array's data stands in the file."""
+
+    shape: tuple[int, ...]
+    pieces: list[Piece] = field(default_factory=list)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of array data in one row (one sample, or one sample's labels)."""
+        return math.prod(self.shape[1:]) * _DTYPE.itemsize
+
+    def row_offsets(self) -> NDArray[np.uint64]:
+        """The offset of every row. Rows must be of a whole number of encoded bytes each."""
+        return np.concatenate(
+            [
+                piece.offset + np.arange(piece.rows, dtype=np.uint64) * (piece.length // piece.rows)
+                for piece in self.pieces
+            ],
+            dtype=np.uint64,
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A file of one kind for given counts: all its bytes but the array data."""
+
+    kind: Kind
+    #: In the order of `Bundle`.
+    arrays: tuple[ArrayLayout, ...]
+    #: What stands between the array data: offsets and bytes.
+    skeleton: list[tuple[int, bytes]]
+    #: Bytes up to the pickle's STOP, and with it.
+    length: int
+
+    @property
+    def base64(self) -> bool:
+        """Whether array data is written in base64."""
+        return self.kind == "any"
+
+    def encode(self, rows: NDArray[np.float32]) -> bytes:
+        """Encode rows of an array as they stand in the file."""
+        data = np.ascontiguousarray(rows, _DTYPE).tobytes()
+        return binascii.b2a_base64(data, newline=False) if self.base64 else data
+
+
+class _Stream:
+    """Collects the skeleton."""
+
+    def __init__(self) -> None:
+        self.skeleton: list[tuple[int, bytes]] = []
+        self.position = 0
+        self._pending = bytearray()
+
+    def put(self, *ops: bytes) -> None:
+        for op in ops:
+            self._pending += op
+
+    def tell(self) -> int:
+        return self.position + len(self._pending)
+
+    def leave(self, length: int) -> int:
+        """Leave room for array data and return its offset."""
+        self.flush()
+        offset = self.position
+        self.position += length
+        return offset
+
+    def flush(self) -> None:
+        if self._pending:
+            self.skeleton.append((self.position, bytes(self._pending)))
+            self.position += len(self._pending)
+            self._pending.clear()
+
+
+# Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.
+_MARK, _TUPLE, _STOP, _POP, _BUILD, _FALSE = b"(", b"t", b".", b"0", b"b", b"\x89"
+_CALL1, _CALL2, _CALL3 = b"\x85R", b"\x86R", b"\x87R"
+_FLOAT32 = b"U\x03<f4"
+
+
+def _global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def _put(slot: int) -> bytes:
+    return b"q" + bytes([slot])
+
+
+def _get(slot: int) -> bytes:
+    return b"h" + bytes([slot])
+
+
+def _ints(*values: int) -> bytes:
+    return b"".join(b"J" + struct.pack("<i", value) for value in values)
+
+
+def _shape(*sides: int) -> bytes:
+    return _MARK + _ints(*sides) + _TUPLE
+
+
+# Memo slots: functions, then one for each array.
+_EMPTY, _NDARRAY, _SETITEM, _SLICE, _A2B, _DTYPE_SLOT, _ARRAY = range(7)
+
+
+def layout(kind: Kind, train: int, test: int, height: int, width: int) -> Layout:
+    """Lay out a bundle of `train` and `test` samples of `height` x `width` pixels."""
+    arrays = tuple(
+        ArrayLayout(shape)
+        for shape in ((train, 3, height, width), (test, 3, height, width), (train, 2), (test, 2))
+    )
+    stream = _Stream()
+    # A string that the pickle machine pushes and drops: it says to `load` what follows.
+    header = f"headpose-fast 1 {kind} {train} {test} {height} {width}".encode()
+    stream.put(b"\x80\x04" if kind == "py3" else b"\x80\x02", b"U", bytes([len(header)]), header)
+    stream.put(_POP)
+    if kind == "py3":
+        _lay_whole(stream, arrays)
+    else:
+        _lay_pieces(stream, arrays, text=kind == "any")
+    stream.put(_STOP)
+    stream.flush()
+    return Layout(kind, arrays, stream.skeleton, stream.position)
+
+
+def _lay_pieces(stream: _Stream, arrays: tuple[ArrayLayout, ...], *, text: bool) -> None:
+    """Lay out arrays that are made empty and filled piece by piece.
+
+    Python 2 holds no string over 2 GiB, and no loader should hold the data twice. As `text`,
+    a piece is base64, which is a `str` in Python 2 and 3 alike and needs no encoding to be named.
+    Otherwise it is the state of a small array: Python 2 takes it as it is, and Python 3 with
+    `encoding="latin1"` makes it a `str`, which an array's state may be, but a buffer may not.
+    """
+    for slot, function in (
+        (_EMPTY, _global("numpy", "empty")),
+        (_NDARRAY, _global("numpy", "ndarray")),
+        (_SETITEM, _global("operator", "setitem")),
+        (_SLICE, _global("__builtin__", "slice")),
+        (_A2B, _global("binascii", "a2b_base64")) if text else (_DTYPE_SLOT, _dtype()),
+    ):
+        stream.put(function, _put(slot), _POP)
+    stream.put(_MARK)
+    for slot, array in enumerate(arrays, start=_ARRAY):
+        stream.put(_get(_EMPTY), _shape(*array.shape), _FLOAT32, _CALL2, _put(slot))
+        for first, rows in _piece_rows(array):
+            shape = _shape(rows, *array.shape[1:])
+            data = rows * array.row_bytes
+            stream.put(_get(_SETITEM), _get(slot))
+            stream.put(_get(_SLICE), _ints(first, first + rows), _CALL2)
+            stream.put(_get(_NDARRAY))
+            if text:
+                length = 4 * math.ceil(data / 3)
+                stream.put(shape, _FLOAT32, _get(_A2B), b"T", struct.pack("<i", length))
+                array.pieces.append(Piece(first, rows, stream.leave(length), length))
+                stream.put(_CALL1, _CALL3)
+            else:
+                stream.put(_shape(0), _FLOAT32, _CALL2)
+                stream.put(_MARK, _ints(1), shape, _get(_DTYPE_SLOT), _FALSE)
+                stream.put(b"T", struct.pack("<i", data))
+                array.pieces.append(Piece(first, rows, stream.leave(data), data))
+                stream.put(_TUPLE, _BUILD)
+            stream.put(_CALL3, _POP)
+    stream.put(_TUPLE)
+
+
+def _lay_whole(stream: _Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+    """Lay out arrays whose data is one aligned string of bytes each, as NumPy's own pickles are."""
+    stream.put(_MARK)
+    for array in arrays:
+        length = array.shape[0] * array.row_bytes
+        stream.put(_global("numpy", "ndarray"), _shape(0), _FLOAT32, _CALL2)
+        stream.put(_MARK, _ints(1), _shape(*array.shape), _dtype(), _FALSE)
+        # A string that is dropped fills up to the alignment: C length ... 0, then 8e and 8 bytes.
+        fill = -(stream.tell() + 3 + 9) % _ALIGNMENT
+        stream.put(b"C", bytes([fill]), bytes(fill), _POP, b"\x8e", struct.pack("<Q", length))
+        array.pieces.append(Piece(0, array.shape[0], stream.leave(length), length))
+        stream.put(_TUPLE, _BUILD)
+    stream.put(_TUPLE)
+
+
+def _dtype() -> bytes:
+    return _global("numpy", "dtype") + _FLOAT32 + _CALL1
+
+
+def _piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each piece."""
+    rows = max(1, _PIECE_BYTES // array.row_bytes)
+    if rows * array.row_bytes % 3:
+        # Only the last piece may need padding in base64: a row is a whole number of floats, and
+        # three rows are always a multiple of three bytes.
+        rows = max(3, rows // 3 * 3)
+    for first in range(0, array.shape[0], rows):
+        yield first, min(rows, array.shape[0] - first)
+
+
+_HEADER = re.compile(
+    rb"\x80[\x02\x04]U.headpose-fast (\d+) (any|py2|py3) (\d{1,10}) (\d{1,10}) (\d{1,5}) (\d{1,5})0",
+    re.DOTALL,
+)
+
+
+def load(path: str | os.PathLike[str]) -> Bundle:
+    """Load a bundle of any kind, or a file of the original script, without the pickle machine.
+
+    Only files of exactly these layouts are read, so no code in a file is ever run. Kind `py3` is
+    not read but mapped, copy-on-write: it costs no time, and changes to the arrays stay in memory.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file is no such bundle, is damaged, or ends early.
+        OSError: It cannot be read.
+
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        start = file.read(256)
+        try:
+            if start.startswith(_OLD_START):
+                file.seek(0)
+                return _load_old(file)
+            return _load_new(file, start)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def _load_new(file: IO[bytes], start: bytes) -> Bundle:
+    match = _HEADER.match(start)
+    if match is None:
+        raise ValueError("not a bundle of headpose-fast nor of the original script")
+    if match[1] != b"1":
+        raise ValueError(f"written by a newer headpose-fast, in format {match[1].decode()}")
+    size = file.seek(0, os.SEEK_END)
+    train, test, height, width = (int(match[i]) for i in (3, 4, 5, 6))
+    if min(train, test, height, width) < 1 or (train + test) * 3 * height * width * 4 > size:
+        raise ValueError("it ends early")
+    plan = layout(_kind(match[2].decode()), train, test, height, width)
+    if size < plan.length:
+        raise ValueError(f"it ends after {size:,} of {plan.length:,} bytes")
+    for offset, expected in plan.skeleton:
+        file.seek(offset)
+        if file.read(len(expected)) != expected:
+            raise ValueError(f"damaged between byte {offset:,} and {offset + len(expected):,}")
+    if plan.kind == "py3":
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return Bundle(*(_view(mapped, array) for array in plan.arrays))
+    return Bundle(*(_read(file, plan, array) for array in plan.arrays))
+
+
+def _kind(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind == name)
+
+
+def _view(mapped: mmap.mmap, array: ArrayLayout) -> NDArray[np.float32]:
+    values = math.prod(array.shape)
+    return np.frombuffer(mapped, _DTYPE, values, array.pieces[0].offset).reshape(array.shape)
+
+
+def _read(file: IO[bytes], plan: Layout, array: ArrayLayout) -> NDArray[np.float32]:
+    out = np.empty(array.shape, _DTYPE)
+    for first, rows, offset, length in array.pieces:
+        file.seek(offset)
+        data = file.read(length)
+        if plan.base64:
+            data = binascii.a2b_base64(data, strict_mode=True)
+        out[first : first + rows] = np.frombuffer(data, _DTYPE).reshape(rows, *array.shape[1:])
+    return out
+
+
+# The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four C-ordered arrays:
+# between shapes and data there is always the same text.
+_OLD_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
+_OLD_FIRST = _OLD_START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
+_OLD_DTYPE = (
+    b"tp6\ncnumpy\ndtype\np7\n(S'f4'\np8\nI0\nI1\ntp9\nRp10\n"
+    b"(I3\nS'<'\np11\nNNNI-1\nI-1\nI0\ntp12\nbI00\n"
+)
+_OLD_CHUNK = 1 << 24
+
+
+def _load_old(file: IO[bytes]) -> Bundle:
+    arrays = []
+    memo = 13
+    for rank in (4, 4, 2, 2):
+        if not arrays:
+            _expect(file, _OLD_FIRST)
+            shape = _old_shape(file, rank)
+            _expect(file, _OLD_DTYPE)
+        else:
+            _expect(file, f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode())
+            shape = _old_shape(file, rank)
+            _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
+            memo += 4
+        out = np.empty(shape, _DTYPE)
+        _read_escaped(file, out.reshape(-1).view(np.uint8))
+        _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
+        memo += 2
+        arrays.append(out)
+    _expect(file, f"tp{memo}\n.".encode())
+    return Bundle(*arrays)
+
+
+def _expect(file: IO[bytes], text: bytes) -> None:
+    offset = file.tell()
+    if file.read(len(text)) != text:
+        raise ValueError(f"not as the original script writes it at byte {offset:,}")
+
+
+def _old_shape(file: IO[bytes], rank: int) -> tuple[int, ...]:
+    offset = file.tell()
+    lines = [file.readline(16) for _ in range(rank)]
+    if not all(re.fullmatch(rb"I[1-9]\d{0,9}\n", line) for line in lines):
+        raise ValueError(f"not an array of {rank} axes at byte {offset:,}")
+    shape = tuple(int(line[1:]) for line in lines)
+    # An array's byte is at least one of the file: what is larger than the file is not allocated.
+    if math.prod(shape) * _DTYPE.itemsize > os.fstat(file.fileno()).st_size:
+        raise ValueError("it ends early")
+    return shape
+
+
+def _read_escaped(file: IO[bytes], out: NDArray[np.uint8]) -> None:
+    """Read a string as `repr` of Python 2 writes it, `S'...'` and a line end, into `out`."""
+    offset = file.tell()
+    quote = file.read(2)
+    if quote not in (b"S'", b'S"'):
+        raise ValueError(f"no string at byte {offset:,}")
+    filled = 0
+    text = b""
+    end = -1
+    while end < 0:
+        more = file.read(_OLD_CHUNK)
+        text += more
+        end = text.find(b"\n")
+        if end >= 0:
+            file.seek(end + 1 - len(text), os.SEEK_CUR)
+            if text[end - 1 : end] != quote[1:]:
+                raise ValueError(f"the string at byte {offset:,} does not end")
+            part, text = text[: end - 1], b""
+        elif not more:
+            raise ValueError("it ends early")
+        else:
+            # An escape has at most four characters, the first a backslash: it has ended where three
+            # without one follow each other.
+            cut = next((i for i in range(len(text), 2, -1) if b"\\" not in text[i - 3 : i]), 0)
+            part, text = text[:cut], text[cut:]
+        data = codecs.escape_decode(part)[0]
+        if filled + len(data) > len(out):
+            raise ValueError(f"the string at byte {offset:,} is too long")
+        out[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
+        filled += len(data)
+    if filled < len(out):
+        raise ValueError(f"the string at byte {offset:,} is too short")

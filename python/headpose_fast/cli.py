@@ -1,0 +1,154 @@
+"""The command line: options in, the path written on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from headpose_fast._core import __version__
+from headpose_fast.bundle import KINDS
+from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare
+from headpose_fast.samples import MOST_SEED, SIZES
+
+_MOST_PASSES = 9999
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 1 failed, 130 interrupted."""
+    options = _parser().parse_args(argv)
+    try:
+        if options.sample:
+            from headpose_fast.sample import sample_database
+
+            options.input = sample_database()
+        prepared = prepare(
+            options.input,
+            options.output,
+            num_data_aug=options.num_data_aug,
+            num_data_aug_val=options.num_data_aug_val,
+            aspect_ratio=options.aspect_ratio,
+            seed=options.seed,
+            test_persons=options.test_persons,
+            pickle=options.pickle,
+            workers=options.workers,
+            allow_incomplete=options.allow_incomplete,
+        )
+    except (OSError, ValueError) as error:
+        for line in str(error).splitlines():
+            print(f"headpose-fast: error: {line}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("headpose-fast: interrupted", file=sys.stderr)
+        return 130
+    if not options.quiet:
+        print(_summary(prepared), file=sys.stderr)
+    print(prepared.path)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast",
+        description="Turn the Head Pose Image Database into one pickle of augmented crops.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--num-data-aug",
+        type=_integer(1, _MOST_PASSES),
+        default=15,
+        metavar="N",
+        help="crops of each photograph to train with",
+    )
+    add(
+        "--num-data-aug-val",
+        type=_integer(1, _MOST_PASSES),
+        default=3,
+        metavar="N",
+        help="crops of each photograph to test with",
+    )
+    sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
+    add("--aspect-ratio", type=int, choices=SIZES, default=1, help=f"size of the crops ({sizes})")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--input",
+        metavar="PATH",
+        help="the database: .tar.gz, .tgz, .tar or a folder; "
+        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder",
+    )
+    source.add_argument(
+        "--sample",
+        action="store_true",
+        help="use the built-in sample database of rendered heads",
+    )
+    add(
+        "--output",
+        metavar="PATH",
+        default=".",
+        help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl",
+    )
+    add("--seed", type=_integer(0, MOST_SEED), default=0, metavar="N", help="of the random crops")
+    add(
+        "--test-persons",
+        type=_persons,
+        default=",".join(map(str, TEST_PERSONS)),
+        metavar="N,N,...",
+        help="people to test with",
+    )
+    add(
+        "--pickle",
+        choices=KINDS,
+        default="any",
+        help="who can load the file: any Python, Python 2.7, or Python 3 (the fastest)",
+    )
+    add(
+        "--workers",
+        type=_integer(1, 1024),
+        metavar="N",
+        help="threads; by default one for each core that this process may use",
+    )
+    add(
+        "--allow-incomplete",
+        action="store_true",
+        help="go on although photographs of the published database lack",
+    )
+    add("--quiet", action="store_true", help="no summary")
+    add("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _persons(text: str) -> tuple[int, ...]:
+    person = _integer(1, 99)
+    persons = tuple(person(part) for part in text.split(","))
+    if len(set(persons)) < len(persons):
+        raise argparse.ArgumentTypeError(f"{text!r} names a person twice")
+    return persons
+
+
+def _summary(prepared: Prepared) -> str:
+    (train, *sample), (test, *_) = prepared.shapes[:2]
+    return "\n".join(
+        [
+            f"{prepared.photographs:,} photographs of "
+            f"{len(prepared.train_persons) + len(prepared.test_persons)} people: "
+            f"{_listed(prepared.train_persons)} train, {_listed(prepared.test_persons)} test",
+            f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
+            f"seed {prepared.seed}, pickle kind {prepared.kind}",
+            f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
+            f"{prepared.size:,} bytes in {prepared.seconds:.1f} s",
+        ]
+    )
+
+
+def _listed(persons: Sequence[int]) -> str:
+    return ", ".join(map(str, persons))

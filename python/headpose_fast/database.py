@@ -1,0 +1,301 @@
+"""Reading the Head Pose Image Database: names, labels, completeness, and the split."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from headpose_fast import _core
+
+#: The published database: 15 people x 2 series x 93 photographs.
+PERSONS = range(1, 16)
+SERIES = range(1, 3)
+NUMBERS = range(93)
+
+TILTS = (-90, -60, -30, -15, 0, 15, 30, 60, 90)
+PANS = (-90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90)
+
+#: Longest label file. Those of the published database have 42 to 47 bytes.
+MOST_LABEL_BYTES = 4096
+
+#: Problems that an error message lists; the rest are counted.
+_MOST_LISTED = 20
+
+#: Members that belong to the database: `Person01/person01100-90+0.jpg` and its label, below any
+#: folders, or the same with `Personne` and `personne` of an older distribution. `wanted` lets a
+#: little more pass than is right, so that a misspelt angle is an error and not a stranger.
+_NAME = re.compile(
+    r"(?:.*/)?(?P<name>Person(?P<ne>ne)?(?P<folder>\d\d)/"
+    r"(?P<stem>person(?(ne)ne)(?P<person>\d\d)(?P<series>\d)(?P<number>\d\d)"
+    r"(?P<tilt>[+-]\d+)(?P<pan>[+-]\d+))\.(?P<kind>jpg|txt))"
+)
+_TILT_OF = {f"{tilt:+d}": tilt for tilt in TILTS}
+_PAN_OF = {f"{pan:+d}": pan for pan in PANS}
+_LABEL_LINES = ("centre x", "centre y", "width", "height")
+_INTEGER = re.compile(r"[+-]?\d{1,9}")
+
+
+class DatabaseError(ValueError):
+    """The database cannot be used. `problems` has one line each, which names the file."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Keep all problems; the message lists the first of them."""
+        self.problems = tuple(problems)
+        lines = list(self.problems[:_MOST_LISTED])
+        if len(self.problems) > _MOST_LISTED:
+            lines.append(f"and {len(self.problems) - _MOST_LISTED} more such problems")
+        super().__init__("\n".join(lines))
+
+
+class FaceBox(NamedTuple):
+    """A face's centre and size in pixels of the (oriented) picture, origin top left."""
+
+    cx: int
+    cy: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """One photograph of the database with its label."""
+
+    #: Where it was found, with `/`, relative to the archive or folder.
+    name: str
+    person: int
+    #: 1 or 2.
+    series: int
+    #: 0 to 92, one for each pose.
+    number: int
+    #: Vertical angle of the head in degrees, -90 (down) to 90 (up).
+    tilt: int
+    #: Horizontal angle in degrees, -90 to 90.
+    pan: int
+    face: FaceBox
+    #: The file's bytes.
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Database(Sequence[Photograph]):
+    """The photographs of a database in the order of person, series and number."""
+
+    path: Path
+    photographs: tuple[Photograph, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Count the photographs."""
+        return len(self.photographs)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        """Return a photograph, or a tuple of them for a slice."""
+        return self.photographs[index]
+
+    def __iter__(self) -> Iterator[Photograph]:
+        """Iterate over the photographs."""
+        return iter(self.photographs)
+
+    @property
+    def persons(self) -> tuple[int, ...]:
+        """The people in the database, ascending."""
+        return tuple(sorted({photograph.person for photograph in self.photographs}))
+
+    def split(
+        self, test_persons: Collection[int]
+    ) -> tuple[tuple[Photograph, ...], tuple[Photograph, ...]]:
+        """Divide the photographs into those to train with and those of the test people."""
+        train = tuple(p for p in self.photographs if p.person not in test_persons)
+        test = tuple(p for p in self.photographs if p.person in test_persons)
+        return train, test
+
+    def missing(self) -> list[str]:
+        """Describe what lacks of the published 2,790 photographs, one line a person and series."""
+        there = {(p.person, p.series, p.number) for p in self.photographs}
+        lines = []
+        for person in PERSONS:
+            for series in SERIES:
+                numbers = [n for n in NUMBERS if (person, series, n) not in there]
+                if numbers:
+                    lines.append(f"person {person:02d} series {series} lacks {_ranges(numbers)}")
+        return lines
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers briefly: `00-04, 17`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]:02d}" if len(run) == 1 else f"{run[0]:02d}-{run[-1]:02d}" for run in runs
+    )
+
+
+def open_database(path: str | os.PathLike[str]) -> Database:
+    """Read a database from a `.tar`, `.tar.gz` or `.tgz` archive or a folder, unpacking nothing.
+
+    Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
+    photographs count; whatever else is there is passed over, and links are never followed.
+
+    Args:
+        path: The archive, or a folder that holds the `PersonPP` folders at any depth.
+
+    Returns:
+        The photographs with their labels. They need not be complete: see `Database.missing`.
+
+    Raises:
+        DatabaseError: A photograph without label or the reverse, two files for one person, series
+            and number, a malformed name or label, or no photograph at all.
+        OSError: `path` cannot be read, or is neither an archive nor a folder.
+
+    """
+    path = Path(path)
+    members = _read_folder(path) if path.is_dir() else _core.read_archive(path, _wanted)
+    return Database(path, _pair(path, members))
+
+
+def _wanted(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not (name[0] == "/" or ".." in name.split("/"))
+
+
+def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
+    for folder, folders, files in os.walk(root, onerror=fail):
+        folders.sort()
+        relative = Path(folder).relative_to(root).as_posix()
+        for file in sorted(files):
+            name = f"{relative}/{file}"
+            path = Path(folder, file)
+            if _wanted(name) and not path.is_symlink() and path.is_file():
+                yield name, path.read_bytes()
+
+
+@dataclass(slots=True)
+class _Pair:
+    """The files found for one person, series and number."""
+
+    jpegs: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
+    labels: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
+
+
+def _pair(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Photograph, ...]:
+    """Bring each photograph and its label together."""
+    pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
+    problems = []
+    for name, content in members:
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise AssertionError(f"{name} was not wanted")
+        try:
+            pair = pairs[_identity(match)]
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        (pair.jpegs if match["kind"] == "jpg" else pair.labels).append((match, content))
+
+    photographs = []
+    for identity in sorted(pairs):
+        try:
+            photographs.append(_photograph(identity, pairs[identity]))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise DatabaseError(problems)
+    if not photographs:
+        raise DatabaseError(
+            [f"{path}: no photographs found; the database has them as Person01/person01100-90+0.jpg"]
+        )
+    return tuple(photographs)
+
+
+def _identity(match: re.Match[str]) -> tuple[int, int, int]:
+    """Person, series and number of a name, or ValueError saying what is wrong with it."""
+    person, series, number = int(match["person"]), int(match["series"]), int(match["number"])
+    if match["person"] != match["folder"]:
+        raise ValueError(f"person {match['person']} in the folder of person {match['folder']}")
+    if person == 0:
+        raise ValueError("people are numbered from 01")
+    if series not in SERIES:
+        raise ValueError(f"series {series} is neither 1 nor 2")
+    if number not in NUMBERS:
+        raise ValueError(f"number {number} is not one of 00 to 92")
+    if match["tilt"] not in _TILT_OF:
+        raise ValueError(f"tilt {match['tilt']} is not one of {', '.join(_TILT_OF)}")
+    if match["pan"] not in _PAN_OF:
+        raise ValueError(f"pan {match['pan']} is not one of {', '.join(_PAN_OF)}")
+    if abs(_TILT_OF[match["tilt"]]) == 90 and match["pan"] != "+0":
+        raise ValueError(f"at tilt {match['tilt']} pan must be +0")
+    return person, series, number
+
+
+def _photograph(identity: tuple[int, int, int], pair: _Pair) -> Photograph:
+    """Make the record of a photograph and its label, or ValueError naming the file at fault."""
+    for files in (pair.jpegs, pair.labels):
+        if len(files) > 1:
+            names = " and ".join(sorted(match.string for match, _ in files))
+            raise ValueError(f"{names}: two files for one person, series and number")
+    if not pair.labels:
+        raise ValueError(f"{pair.jpegs[0][0].string}: the photograph has no label (.txt) beside it")
+    label, text = pair.labels[0]
+    if not pair.jpegs:
+        raise ValueError(f"{label.string}: the label has no photograph (.jpg) beside it")
+    photograph, jpeg = pair.jpegs[0]
+    if photograph["stem"] != label["stem"]:
+        raise ValueError(f"{label.string}: the label is beside {photograph.string}")
+    try:
+        face = parse_label(text, f"{label['stem']}.jpg")
+    except ValueError as error:
+        raise ValueError(f"{label.string}: {error}") from None
+    return Photograph(
+        photograph.string,
+        *identity,
+        _TILT_OF[photograph["tilt"]],
+        _PAN_OF[photograph["pan"]],
+        face,
+        jpeg,
+    )
+
+
+def parse_label(content: bytes, picture: str) -> FaceBox:
+    """Parse a label: the picture's name, an empty line, `Face`, and four integers, a line each.
+
+    Other line ends, trailing blanks and empty lines at the end are accepted.
+
+    Args:
+        content: The label file.
+        picture: The name its first line must have.
+
+    Raises:
+        ValueError: The content is something else; the message says where.
+
+    """
+    if len(content) > MOST_LABEL_BYTES:
+        raise ValueError(f"{len(content)} bytes are more than the {MOST_LABEL_BYTES} of a label")
+    try:
+        lines = [line.rstrip() for line in content.decode("ascii").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not ASCII") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    expected = 3 + len(_LABEL_LINES)
+    if len(lines) != expected:
+        raise ValueError(f"{len(lines)} lines instead of {expected}")
+    if lines[0] != picture:
+        raise ValueError(f"line 1 names another picture, {lines[0][:80]!r}")
+    if lines[1] or lines[2] != "Face":
+        raise ValueError("lines 2 and 3 are not an empty line and 'Face'")
+    values = []
+    for number, (line, what) in enumerate(zip(lines[3:], _LABEL_LINES, strict=True), start=4):
+        if not _INTEGER.fullmatch(line):
+            raise ValueError(f"line {number} ({what}) is {line[:80]!r}, not a whole number")
+        values.append(int(line))
+    return FaceBox(*values)

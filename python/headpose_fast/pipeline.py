@@ -1,0 +1,206 @@
+"""The whole job: from a database to a bundle on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast import _core, bundle
+from headpose_fast.database import DatabaseError, Photograph, open_database
+from headpose_fast.samples import SIZES, AspectRatio, plan_crops, raise_failures
+
+#: The people that the original script tests with.
+TEST_PERSONS = (5, 10, 15)
+
+#: What stands for the database in the current folder, the first that is there.
+_ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` wrote."""
+
+    path: Path
+    kind: bundle.Kind
+    #: Bytes in the file.
+    size: int
+    #: Whether there was another file of that name.
+    replaced: bool
+    #: Shapes of `trn_im`, `test_im`, `trn_output` and `test_output`.
+    shapes: tuple[tuple[int, ...], ...]
+    train_persons: tuple[int, ...]
+    test_persons: tuple[int, ...]
+    photographs: int
+    seed: int
+    #: Wall time.
+    seconds: float
+
+
+def prepare(
+    input: str | os.PathLike[str] | None = None,  # noqa: A002 (the name of the option)
+    output: str | os.PathLike[str] | None = None,
+    *,
+    num_data_aug: int = 15,
+    num_data_aug_val: int = 3,
+    aspect_ratio: AspectRatio = 1,
+    seed: int = 0,
+    test_persons: Collection[int] = TEST_PERSONS,
+    pickle: bundle.Kind = "any",
+    workers: int | None = None,
+    allow_incomplete: bool = False,
+) -> Prepared:
+    """Turn the database into a bundle, as `python -m headpose_fast` does.
+
+    The same database and options make the same bytes, whatever `workers`, paths or time. The
+    samples stream to the file: memory does not grow with the number of passes.
+
+    Args:
+        input: The database's archive or folder; None for `HeadPoseImageDatabase.tar.gz` (or
+            `.tgz`, `.tar`) in the current folder, or the current folder if `Person01` is there.
+        output: The file to write, or an existing folder for a file named
+            `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it; None
+            for the current folder. An existing file is replaced once the new one is complete.
+        num_data_aug: Passes over the photographs to train with.
+        num_data_aug_val: Passes over those of the test people.
+        aspect_ratio: 1 for 1:1 (84 x 84 pixels), 0 for 16:9 (96 x 54 pixels).
+        seed: Of the crops, 0 to 2**32 - 1.
+        test_persons: The people to test with; all others train.
+        pickle: `any` loads bare in Python 2.7 and 3, `py2` in Python 2.7 (in Python 3 with
+            `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
+        workers: Threads; None for as many as there are cores that this process may use.
+        allow_incomplete: Whether photographs of the published database may lack.
+
+    Raises:
+        DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
+        FileNotFoundError: There is no database where it was looked for.
+        OSError: Something could not be read or written. No output is left then.
+        ValueError: An option is out of range.
+
+    """
+    began = time.perf_counter()
+    if pickle not in bundle.KINDS:
+        raise ValueError(f"pickle must be one of {', '.join(bundle.KINDS)}, not {pickle!r}")
+    if min(num_data_aug, num_data_aug_val) < 1:
+        raise ValueError("the numbers of passes must be at least 1")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    target = _target(output, num_data_aug, pickle)
+    database = open_database(_find_database() if input is None else input)
+    if not allow_incomplete:
+        _require_complete(database.missing(), set(test_persons) - set(database.persons))
+    train, test = database.split(test_persons)
+    for part, name in ((train, "train"), (test, "test")):
+        if not part:
+            raise DatabaseError([f"{database.path}: there are no photographs to {name} with"])
+    crops = plan_crops(
+        train,
+        test,
+        num_data_aug=num_data_aug,
+        num_data_aug_val=num_data_aug_val,
+        aspect_ratio=aspect_ratio,
+        seed=seed,
+    )
+    width, height = SIZES[aspect_ratio]
+    layout = bundle.layout(
+        pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
+    )
+    replaced = target.exists()
+    with _complete_file(target) as path:
+        with path.open("r+b", buffering=0) as file:
+            for offset, data in layout.skeleton:
+                file.seek(offset)
+                file.write(data)
+            for part, passes, array in (
+                (train, num_data_aug, layout.arrays[2]),
+                (test, num_data_aug_val, layout.arrays[3]),
+            ):
+                rows = _labels(part, passes)
+                for first, count, offset, _ in array.pieces:
+                    file.seek(offset)
+                    file.write(layout.encode(rows[first : first + count]))
+        for part, part_crops, array in (
+            (train, crops.train, layout.arrays[0]),
+            (test, crops.test, layout.arrays[1]),
+        ):
+            failures = _core.render_to_file(
+                [photograph.jpeg for photograph in part],
+                part_crops,
+                (width, height),
+                path,
+                array.row_offsets().reshape(part_crops.shape[:2]),
+                layout.base64,
+                workers,
+            )
+            raise_failures(part, failures)
+    return Prepared(
+        path=target,
+        kind=pickle,
+        size=layout.length,
+        replaced=replaced,
+        shapes=tuple(array.shape for array in layout.arrays),
+        train_persons=tuple(sorted({photograph.person for photograph in train})),
+        test_persons=tuple(sorted({photograph.person for photograph in test})),
+        photographs=len(database),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _find_database() -> Path:
+    for name in _ARCHIVES:
+        if Path(name).is_file():
+            return Path(name)
+    if Path("Person01").is_dir():
+        return Path()
+    raise FileNotFoundError(
+        f"no database: there is neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}; "
+        "name an archive or folder with --input, or try --sample"
+    )
+
+
+def _target(output: str | os.PathLike[str] | None, num_data_aug: int, kind: bundle.Kind) -> Path:
+    target = Path() if output is None else Path(output)
+    if target.is_dir():
+        python = "py3" if kind == "py3" else "py2"
+        target /= f"HeadPoseData_trn_test_x{num_data_aug}_{python}.pkl"
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
+    return target
+
+
+def _require_complete(missing: Sequence[str], absent: Collection[int]) -> None:
+    problems = [*missing, *(f"test person {person:02d} has no photographs" for person in absent)]
+    if problems:
+        raise DatabaseError([*problems, "to go on with what there is, use --allow-incomplete"])
+
+
+def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
+    """Tilt and pan of every sample in units of 90 degrees, divided in float32."""
+    once = np.array([(p.tilt, p.pan) for p in photographs], np.float32) / np.float32(90)
+    return np.tile(once, (passes, 1))
+
+
+@contextlib.contextmanager
+def _complete_file(target: Path) -> Iterator[Path]:
+    """Give a temporary file beside `target` that takes its name once the block has ended well."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # Made for its owner alone; give it the permissions that any new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,142 @@
+"""Planning crops and rendering them, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast import _core
+from headpose_fast.database import DatabaseError, Photograph
+
+AspectRatio = Literal[0, 1]
+
+#: Width and height of a sample in pixels, by aspect ratio option.
+SIZES: dict[int, tuple[int, int]] = {1: (84, 84), 0: (96, 54)}
+
+MOST_SEED = 2**32 - 1
+
+
+class Crops(NamedTuple):
+    """Planned crops: int32 arrays (passes, photographs, 4) of x, y, width and height in pixels."""
+
+    train: NDArray[np.int32]
+    test: NDArray[np.int32]
+
+
+def plan_crops(
+    train: Sequence[Photograph],
+    test: Sequence[Photograph] = (),
+    *,
+    num_data_aug: int = 15,
+    num_data_aug_val: int = 3,
+    aspect_ratio: AspectRatio = 1,
+    seed: int = 0,
+) -> Crops:
+    """Draw the crops of a job, to the bit as the original script does from the same seed.
+
+    Crops reach beyond the face box and stay inside the picture; their height is a multiple of 9.
+    All are drawn from one stream, the one of `numpy.random.RandomState(seed).random_sample()`:
+    first `num_data_aug` passes over `train`, then `num_data_aug_val` over `test`.
+
+    Args:
+        train: Photographs to train with.
+        test: Photographs to test with.
+        num_data_aug: Passes over `train`.
+        num_data_aug_val: Passes over `test`.
+        aspect_ratio: 1 for 1:1, 0 for 16:9.
+        seed: 0 to 2**32 - 1.
+
+    Raises:
+        DatabaseError: Photographs that are no usable JPEGs, or whose face boxes are empty, leave
+            the picture or leave no room for a crop.
+        ValueError: `aspect_ratio` or `seed` is out of range, or a number of passes is negative.
+
+    """
+    if aspect_ratio not in SIZES:
+        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
+    if not 0 <= seed <= MOST_SEED:
+        raise ValueError(f"seed must be 0 to {MOST_SEED}, not {seed!r}")
+    if min(num_data_aug, num_data_aug_val) < 0:
+        raise ValueError("the numbers of passes must not be negative")
+    photographs = [*train, *test]
+    frames = np.empty((len(photographs), 6), np.int64)
+    sizes = np.empty((len(photographs), 2), np.int64)
+    raise_failures(photographs, _core.jpeg_sizes([photograph.jpeg for photograph in photographs], sizes))
+    frames[:, :2] = sizes
+    frames[:, 2:] = np.array([p.face for p in photographs], np.int64).reshape(-1, 4)
+    parts = [(len(train), num_data_aug), (len(test), num_data_aug_val)]
+    out = np.empty((sum(count * passes for count, passes in parts), 4), np.int32)
+    raise_failures(photographs, _core.plan_crops(frames, parts, aspect_ratio, seed, out))
+    end_of_train = len(train) * num_data_aug
+    return Crops(
+        out[:end_of_train].reshape(num_data_aug, len(train), 4),
+        out[end_of_train:].reshape(num_data_aug_val, len(test), 4),
+    )
+
+
+def render(
+    jpegs: Sequence[bytes],
+    crops: NDArray[np.int32],
+    out: NDArray[np.float32] | None = None,
+    *,
+    aspect_ratio: AspectRatio = 1,
+    workers: int | None = None,
+) -> NDArray[np.float32]:
+    """Decode photographs and render crops of them, each photograph decoded once.
+
+    A sample is the crop resized bilinearly, to the bit as OpenCV 4.2's `cv2.resize` does it with
+    float32, to 84 x 84 (aspect ratio 1) or 96 x 54 pixels (0): planes blue, green, red in 0..1.
+
+    Args:
+        jpegs: JPEG files, 8-bit grey or colour. They are turned as their EXIF orientation says.
+        crops: int32 (passes, photographs, 4): x, y, width and height in pixels, origin top left.
+        out: Where the samples go: float32 (passes, photographs, 3, H, W), C-contiguous and
+            writable. A new array if None.
+        aspect_ratio: 1 or 0.
+        workers: Threads; None for as many as there are cores that this process may use. The result
+            does not depend on it.
+
+    Returns:
+        `out`, or the new array (passes, photographs, 3, H, W).
+
+    Raises:
+        DatabaseError: Photographs that are damaged or no usable JPEGs, and crops that leave them.
+        TypeError: `crops` or `out` is no array of its dtype.
+        ValueError: `crops` or `out` has another shape, or `out` is not contiguous or not writable.
+
+    """
+    if aspect_ratio not in SIZES:
+        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    _require_dtype(crops, "crops", np.int32)
+    if crops.ndim != 3 or crops.shape[1:] != (len(jpegs), 4):
+        raise ValueError(
+            f"crops must have the shape (passes, {len(jpegs)}, 4), not {crops.shape}"
+        )
+    width, height = SIZES[aspect_ratio]
+    shape = (*crops.shape[:2], 3, height, width)
+    if out is None:
+        out = np.empty(shape, np.float32)
+    _require_dtype(out, "out", np.float32)
+    if out.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, not {out.shape}")
+    if not out.flags.carray:
+        raise ValueError("out must be C-contiguous, aligned and writable")
+    failures = _core.render_samples(jpegs, np.ascontiguousarray(crops), out, workers)
+    if failures:
+        raise DatabaseError([f"jpegs[{i}]: {reason}" for i, reason in failures])
+    return out
+
+
+def _require_dtype(array: object, name: str, dtype: type[np.generic]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{name} must be a NumPy array of {dtype.__name__}")
+
+
+def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:
+    if failures:
+        raise DatabaseError([f"{photographs[i].name}: {reason}" for i, reason in failures])

@@ -1,0 +1,111 @@
+//! Writing samples at their places in a file, as raw floats or as base64 text.
+
+use std::fs::File;
+use std::io;
+
+use crate::render::{GROUP, Run, Size};
+
+#[cfg(target_endian = "big")]
+compile_error!("samples are written as they lie in memory, and the file is little-endian");
+
+/// How array data stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Little-endian float32.
+    Raw,
+    /// The same in base64 (RFC 4648, no line ends). A sample has a multiple of three bytes, so that
+    /// each can be encoded by itself and needs no padding.
+    Base64,
+}
+
+impl Encoding {
+    /// Bytes in the file for `values` floats.
+    fn length(self, values: usize) -> usize {
+        match self {
+            Encoding::Raw => values * size_of::<f32>(),
+            Encoding::Base64 => values * size_of::<f32>() / 3 * 4,
+        }
+    }
+}
+
+/// Samples that go to given places in a file.
+pub struct FileRun<'a> {
+    file: &'a File,
+    offsets: &'a [u64],
+    encoding: Encoding,
+    size: Size,
+}
+
+impl<'a> FileRun<'a> {
+    /// Divides the samples of `photographs` photographs, whose `offsets` in `file` are pass-major,
+    /// into runs.
+    pub fn divide(
+        file: &'a File,
+        offsets: &'a [u64],
+        photographs: usize,
+        size: Size,
+        encoding: Encoding,
+    ) -> Vec<Self> {
+        offsets
+            .chunks(photographs)
+            .flat_map(|pass| pass.chunks(GROUP))
+            .map(|offsets| FileRun { file, offsets, encoding, size })
+            .collect()
+    }
+}
+
+impl Run for FileRun<'_> {
+    fn write(
+        self,
+        scratch: &mut Vec<f32>,
+        draw: &mut dyn FnMut(usize, &mut [f32]),
+    ) -> io::Result<()> {
+        let values = self.size.values();
+        let length = self.encoding.length(values);
+        // The sample to be encoded, then the bytes to be written.
+        scratch.resize(values + self.offsets.len() * length.div_ceil(size_of::<f32>()), 0.0);
+        let (sample, bytes) = scratch.split_at_mut(values);
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
+        for (i, out) in bytes.chunks_exact_mut(length).take(self.offsets.len()).enumerate() {
+            match self.encoding {
+                Encoding::Raw => draw(i, bytemuck::cast_slice_mut(out)),
+                Encoding::Base64 => {
+                    draw(i, sample);
+                    let text = base64_simd::Out::from_slice(out);
+                    let _ = base64_simd::STANDARD.encode(bytemuck::cast_slice(sample), text);
+                }
+            }
+        }
+        // Neighbours in the file leave in one write.
+        let mut start = 0;
+        for end in 1..=self.offsets.len() {
+            let follows = |&next: &u64| next == self.offsets[end - 1] + length as u64;
+            if !self.offsets.get(end).is_some_and(follows) {
+                let piece = &bytes[start * length..end * length];
+                write_all_at(self.file, piece, self.offsets[start])?;
+                start = end;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `bytes` at `offset`, moving no file position that anyone else relies on.
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+/// Writes all of `bytes` at `offset`, moving no file position that anyone else relies on.
+#[cfg(windows)]
+fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Decoding photographs.
+//!
+//! The bytes are those of libjpeg-turbo with its defaults (accurate integer IDCT, fancy
+//! upsampling), the ones `cv2.imread` and Pillow give. `libjpeg-turbo-rs` was chosen because it is
+//! the only decoder that gives them and builds without C: docs/decoders.md has the comparison.
+
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError as DecoderError, PixelFormat};
+use thiserror::Error;
+
+/// Most pixels a photograph may have: 64 megapixels, four times a common camera's. Larger headers
+/// are refused before anything is allocated for them.
+pub const MOST_PIXELS: u64 = 1 << 26;
+
+/// Bytes per pixel of [`Photo::pixels`].
+pub const CHANNELS: usize = 3;
+
+/// Why a file is not a photograph that can be used.
+#[derive(Debug, Error)]
+pub enum JpegError {
+    /// The file does not start as a JPEG does.
+    #[error("not a JPEG: {0}")]
+    NotJpeg(&'static str),
+    /// A kind of JPEG that the original script did not read or that has no 8-bit grey or colour.
+    #[error("this kind of JPEG is not supported: {0}")]
+    Unsupported(String),
+    /// More than [`MOST_PIXELS`].
+    #[error("{width} x {height} pixels are more than the {MOST_PIXELS} allowed")]
+    TooLarge {
+        /// Width in the header.
+        width: usize,
+        /// Height in the header.
+        height: usize,
+    },
+    /// The file ends early, or what it holds is not what a JPEG holds there.
+    #[error("damaged JPEG: {0}")]
+    Damaged(#[source] DecoderError),
+}
+
+/// A decoded photograph. The buffer is kept and used again by [`Photo::decode`].
+#[derive(Default)]
+pub struct Photo {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+/// The parsed header of a JPEG.
+pub struct Header<'a> {
+    decoder: Decoder<'a>,
+    /// EXIF orientation, 1 to 8.
+    orientation: u8,
+}
+
+impl<'a> Header<'a> {
+    /// Parses a header, decodes nothing.
+    ///
+    /// # Errors
+    /// What is not a JPEG, not 8-bit grey or colour in Huffman coding, or too large.
+    pub fn parse(jpeg: &'a [u8]) -> Result<Self, JpegError> {
+        if jpeg.is_empty() {
+            return Err(JpegError::NotJpeg("the file is empty"));
+        }
+        if !jpeg.starts_with(&[0xFF, 0xD8]) {
+            return Err(JpegError::NotJpeg("it does not start with FF D8"));
+        }
+        let limits = DecodeLimits { max_pixels: MOST_PIXELS, ..DecodeLimits::default() };
+        let mut decoder = Decoder::new_with_limits(jpeg, limits).map_err(JpegError::Damaged)?;
+        let frame = decoder.header();
+        let (width, height) = (frame.width(), frame.height());
+        if width == 0 || height == 0 {
+            return Err(JpegError::Unsupported(format!("{width} x {height} pixels")));
+        }
+        if width as u64 * height as u64 > MOST_PIXELS {
+            return Err(JpegError::TooLarge { width, height });
+        }
+        let refused = match (frame.components.len(), frame.precision) {
+            _ if decoder.is_arithmetic() => Some("arithmetic coding".to_owned()),
+            _ if frame.is_lossless => Some("lossless coding".to_owned()),
+            (_, bits) if bits != 8 => Some(format!("{bits} bits a sample")),
+            (1 | 3, _) => None,
+            (4, _) => Some("four channels (CMYK)".to_owned()),
+            (n, _) => Some(format!("{n} channels")),
+        };
+        if let Some(what) = refused {
+            return Err(JpegError::Unsupported(what));
+        }
+        decoder.set_output_format(PixelFormat::Bgr);
+        decoder.set_stop_on_warning(true);
+        let orientation = decoder.exif_orientation().unwrap_or(1);
+        Ok(Header { decoder, orientation })
+    }
+
+    /// Width and height of the picture turned as EXIF says.
+    pub fn size(&self) -> (usize, usize) {
+        let frame = self.decoder.header();
+        match self.orientation {
+            5..=8 => (frame.height(), frame.width()),
+            _ => (frame.width(), frame.height()),
+        }
+    }
+}
+
+impl Photo {
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Row `y`: blue, green and red of each pixel, [`CHANNELS`] bytes.
+    pub fn row(&self, y: usize) -> &[u8] {
+        &self.pixels[y * self.width * CHANNELS..][..self.width * CHANNELS]
+    }
+
+    /// Decodes a photograph into this one's buffer, turned as EXIF says.
+    ///
+    /// # Errors
+    /// Whatever [`Header::parse`] refuses, and damage: nothing is filled with grey.
+    pub fn decode(&mut self, jpeg: &[u8]) -> Result<(), JpegError> {
+        let header = Header::parse(jpeg)?;
+        (self.width, self.height) = header.size();
+        if header.orientation > 1 {
+            let image = header.decoder.decode_image().map_err(JpegError::Damaged)?;
+            self.pixels = image.apply_orientation_value(header.orientation).into_vec();
+        } else {
+            // Shrinking or growing leaves old pixels in place; all of them are overwritten.
+            self.pixels.resize(self.width * self.height * CHANNELS, 0);
+            header.decoder.decode_image_into(&mut self.pixels).map_err(JpegError::Damaged)?;
+        }
+        Ok(())
+    }
+}

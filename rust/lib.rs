@@ -1,0 +1,23 @@
+//! The hot loop of headpose-fast: from JPEG bytes and face boxes to samples in place.
+//!
+//! The job, in the order of the data:
+//!
+//! 1. [`archive`] reads the members of the database's tar file; Python parses names and labels.
+//! 2. [`jpeg`] reads each photograph's header, for its size.
+//! 3. [`crops`] plans every crop of the job from one stream of random numbers. From here on
+//!    nothing is random, so neither order nor threads can change a byte.
+//! 4. [`render`] runs the batch over threads: [`jpeg`] decodes a photograph once, [`resize`]
+//!    renders each of its crops as planar float32, and the samples go
+//! 5. into the caller's array, or, with [`file`], to their places in the bundle, which Python has
+//!    laid out beforehand.
+//!
+//! Only `py.rs` knows that Python and NumPy exist.
+
+pub mod archive;
+pub mod crops;
+pub mod file;
+pub mod jpeg;
+#[cfg(feature = "python")]
+mod py;
+pub mod render;
+pub mod resize;

@@ -1,0 +1,214 @@
+//! The module `headpose_fast._core`: borrow buffers, release the GIL, call, convert errors.
+//!
+//! Functions over many photographs fill a buffer of the caller's and return what failed, as pairs
+//! of index and reason: only the caller knows the photographs' names.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use numpy::{PyArray2, PyArray3, PyArray5, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::archive;
+use crate::crops::{self, AspectRatio, Crop, Frame, Part};
+use crate::file::{Encoding, FileRun};
+use crate::jpeg::Header;
+use crate::render::{self, MemoryRun, RenderError, Run, Size};
+
+type Failures = Vec<(usize, String)>;
+
+fn failures<E: ToString>(errors: Vec<(usize, E)>) -> Failures {
+    errors.into_iter().map(|(i, error)| (i, error.to_string())).collect()
+}
+
+#[pyfunction]
+fn read_archive<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    wanted: &Bound<'py, PyAny>,
+) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
+    let members = archive::read(&path, |name| {
+        py.check_signals()?;
+        Ok(wanted.call1((name,))?.is_truthy()?)
+    })?;
+    Ok(members.into_iter().map(|(name, data)| (name, PyBytes::new(py, &data))).collect())
+}
+
+#[pyfunction]
+fn jpeg_sizes(
+    py: Python<'_>,
+    jpegs: Vec<PyBackedBytes>,
+    out: &Bound<'_, PyArray2<i64>>,
+) -> PyResult<Failures> {
+    let mut out = out.try_readwrite()?;
+    let out = out.as_slice_mut()?;
+    if out.len() != 2 * jpegs.len() {
+        return Err(PyValueError::new_err("out must have the shape (photographs, 2)"));
+    }
+    let mut errors = Vec::new();
+    py.detach(|| {
+        for (i, (jpeg, out)) in jpegs.iter().zip(out.chunks_exact_mut(2)).enumerate() {
+            match Header::parse(jpeg) {
+                Ok(header) => {
+                    let (width, height) = header.size();
+                    out.copy_from_slice(&[width as i64, height as i64]);
+                }
+                Err(error) => errors.push((i, error)),
+            }
+        }
+    });
+    Ok(failures(errors))
+}
+
+#[pyfunction]
+fn plan_crops(
+    py: Python<'_>,
+    frames: &Bound<'_, PyArray2<i64>>,
+    parts: Vec<(usize, usize)>,
+    aspect_ratio: u8,
+    seed: u32,
+    out: &Bound<'_, PyArray2<i32>>,
+) -> PyResult<Failures> {
+    let ratio = match aspect_ratio {
+        1 => AspectRatio::Square,
+        0 => AspectRatio::Wide,
+        _ => return Err(PyValueError::new_err("aspect_ratio must be 1 or 0")),
+    };
+    let frames = frames.try_readonly()?;
+    let frames: Vec<Frame> = frames.as_slice()?.chunks_exact(6).map(frame).collect();
+    let mut out = out.try_readwrite()?;
+    let out = out.as_slice_mut()?;
+    let mut rest = frames.as_slice();
+    let mut split = Vec::new();
+    for (photographs, passes) in parts {
+        let Some((part, after)) = rest.split_at_checked(photographs) else {
+            return Err(PyValueError::new_err("parts have more photographs than frames"));
+        };
+        split.push(Part { frames: part, passes });
+        rest = after;
+    }
+    let planned = split.iter().map(|part| part.passes * part.frames.len()).sum::<usize>();
+    if !rest.is_empty() || out.len() != 4 * planned {
+        return Err(PyValueError::new_err("frames, parts and out do not belong together"));
+    }
+    match py.detach(|| crops::plan(&split, ratio, seed)) {
+        Ok(crops) => {
+            for (out, Crop { x, y, w, h }) in out.chunks_exact_mut(4).zip(crops) {
+                out.copy_from_slice(&[x, y, w, h]);
+            }
+            Ok(Vec::new())
+        }
+        Err(errors) => Ok(failures(errors)),
+    }
+}
+
+fn frame(row: &[i64]) -> Frame {
+    let &[width, height, cx, cy, face_width, face_height] = row else {
+        unreachable!("frames have six columns")
+    };
+    Frame { width, height, cx, cy, face_width, face_height }
+}
+
+/// Crops of an array (passes, photographs, 4), and how many photographs there are.
+fn crops_of(array: &Bound<'_, PyArray3<i32>>, jpegs: usize) -> PyResult<Vec<Crop>> {
+    if array.shape()[1..] != [jpegs, 4] {
+        return Err(PyValueError::new_err(format!(
+            "crops must have the shape (passes, {jpegs}, 4), not {:?}",
+            array.shape()
+        )));
+    }
+    let crops = array.try_readonly()?;
+    let crop = |row: &[i32]| Crop { x: row[0], y: row[1], w: row[2], h: row[3] };
+    Ok(crops.as_slice()?.chunks_exact(4).map(crop).collect())
+}
+
+#[pyfunction]
+fn render_samples(
+    py: Python<'_>,
+    jpegs: Vec<PyBackedBytes>,
+    crops: &Bound<'_, PyArray3<i32>>,
+    out: &Bound<'_, PyArray5<f32>>,
+    workers: Option<NonZeroUsize>,
+) -> PyResult<Failures> {
+    let crops = crops_of(crops, jpegs.len())?;
+    let &[passes, photographs, 3, height, width] = out.shape() else {
+        return Err(PyValueError::new_err("out must have three planes a sample"));
+    };
+    if photographs != jpegs.len() || passes * photographs != crops.len() {
+        return Err(PyValueError::new_err("out and crops do not belong together"));
+    }
+    let size = Size { width, height };
+    let mut out = out.try_readwrite()?;
+    let runs = MemoryRun::divide(out.as_slice_mut()?, photographs, size);
+    run(py, &jpegs, &crops, size, runs, workers)
+}
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called by one place, by name")]
+fn render_to_file(
+    py: Python<'_>,
+    jpegs: Vec<PyBackedBytes>,
+    crops: &Bound<'_, PyArray3<i32>>,
+    size: (usize, usize),
+    path: PathBuf,
+    offsets: &Bound<'_, PyArray2<u64>>,
+    base64: bool,
+    workers: Option<NonZeroUsize>,
+) -> PyResult<Failures> {
+    let crops = crops_of(crops, jpegs.len())?;
+    let offsets = offsets.try_readonly()?;
+    let offsets = offsets.as_slice()?;
+    if offsets.len() != crops.len() {
+        return Err(PyValueError::new_err("offsets and crops do not belong together"));
+    }
+    let size = Size { width: size.0, height: size.1 };
+    let encoding = if base64 { Encoding::Base64 } else { Encoding::Raw };
+    let file = OpenOptions::new().write(true).open(path)?;
+    let runs = FileRun::divide(&file, offsets, jpegs.len(), size, encoding);
+    run(py, &jpegs, &crops, size, runs, workers)
+}
+
+/// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed.
+fn run<R: Run>(
+    py: Python<'_>,
+    jpegs: &[PyBackedBytes],
+    crops: &[Crop],
+    size: Size,
+    runs: Vec<R>,
+    workers: Option<NonZeroUsize>,
+) -> PyResult<Failures> {
+    let workers = match workers {
+        Some(workers) => workers,
+        None => available_parallelism()?,
+    };
+    let mut interrupt = Ok(());
+    let result = py.detach(|| {
+        render::render(jpegs, crops, size, runs, workers.get(), || {
+            interrupt = Python::attach(|py| py.check_signals());
+            interrupt.is_ok()
+        })
+    });
+    interrupt?;
+    match result {
+        Ok(()) => Ok(Vec::new()),
+        Err(RenderError::Photographs(errors)) => Ok(failures(errors)),
+        Err(RenderError::Output(error)) => Err(error.into()),
+        Err(error @ RenderError::Cancelled) => Err(io::Error::other(error).into()),
+    }
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(read_archive, module)?)?;
+    module.add_function(wrap_pyfunction!(jpeg_sizes, module)?)?;
+    module.add_function(wrap_pyfunction!(plan_crops, module)?)?;
+    module.add_function(wrap_pyfunction!(render_samples, module)?)?;
+    module.add_function(wrap_pyfunction!(render_to_file, module)?)
+}

@@ -1,0 +1,277 @@
+//! Rendering a batch: every crop of every photograph, each photograph decoded once.
+//!
+//! Photographs are taken in groups of neighbours. A worker decodes a group and then, pass by pass,
+//! renders the group's samples one after the other: they are neighbours in the output too, so they
+//! leave in one piece (a [`Run`]), and no memory grows with the number of passes.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::crops::Crop;
+use crate::jpeg::{CHANNELS, JpegError, Photo};
+use crate::resize::Resizer;
+
+/// Photographs in a group.
+pub const GROUP: usize = 16;
+
+/// How often the caller is asked whether to go on.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Size of the rendered samples, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Width.
+    pub width: usize,
+    /// Height.
+    pub height: usize,
+}
+
+impl Size {
+    /// Floats in a sample.
+    pub fn values(self) -> usize {
+        CHANNELS * self.width * self.height
+    }
+}
+
+/// Where the samples of one group of photographs in one pass go.
+pub trait Run: Send {
+    /// Has `draw(i, sample)` render the group's sample `i` for each of them, and puts them there.
+    /// `scratch` is the worker's, and may be used and resized at will.
+    ///
+    /// # Errors
+    /// Whatever writing meets.
+    fn write(
+        self,
+        scratch: &mut Vec<f32>,
+        draw: &mut dyn FnMut(usize, &mut [f32]),
+    ) -> io::Result<()>;
+}
+
+/// Samples that lie one after the other in memory.
+pub struct MemoryRun<'a> {
+    samples: &'a mut [f32],
+    size: Size,
+}
+
+impl<'a> MemoryRun<'a> {
+    /// Divides `out`, pass-major samples of `photographs` photographs, into runs.
+    pub fn divide(out: &'a mut [f32], photographs: usize, size: Size) -> Vec<Self> {
+        let values = size.values();
+        out.chunks_mut(photographs * values)
+            .flat_map(|pass| pass.chunks_mut(GROUP * values))
+            .map(|samples| MemoryRun { samples, size })
+            .collect()
+    }
+}
+
+impl Run for MemoryRun<'_> {
+    fn write(
+        self,
+        _scratch: &mut Vec<f32>,
+        draw: &mut dyn FnMut(usize, &mut [f32]),
+    ) -> io::Result<()> {
+        for (i, sample) in self.samples.chunks_exact_mut(self.size.values()).enumerate() {
+            draw(i, sample);
+        }
+        Ok(())
+    }
+}
+
+/// Why a photograph could not be rendered.
+#[derive(Debug, Error)]
+pub enum PhotographError {
+    /// It could not be decoded.
+    #[error(transparent)]
+    Jpeg(#[from] JpegError),
+    /// A crop is empty or reaches beyond the picture.
+    #[error("crop {crop:?} is not inside the picture of {width} x {height} pixels")]
+    CropLeavesPicture {
+        /// The crop.
+        crop: Crop,
+        /// Picture width.
+        width: usize,
+        /// Picture height.
+        height: usize,
+    },
+}
+
+/// Why a batch ended early.
+#[derive(Debug, Error)]
+pub enum RenderError {
+    /// Photographs that could not be rendered, with their indices, ascending.
+    #[error("{} photographs could not be rendered", .0.len())]
+    Photographs(Vec<(usize, PhotographError)>),
+    /// The output could not be written.
+    #[error(transparent)]
+    Output(#[from] io::Error),
+    /// `keep_going` said no.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// A group of photographs and where its samples go, one run a pass.
+struct Job<R> {
+    first: usize,
+    runs: Vec<R>,
+}
+
+/// What the workers share.
+struct Batch<'a, J, R> {
+    jpegs: &'a [J],
+    crops: &'a [Crop],
+    size: Size,
+    jobs: Mutex<std::vec::IntoIter<Job<R>>>,
+    bad: Mutex<Vec<(usize, PhotographError)>>,
+    stop: AtomicBool,
+}
+
+/// Renders `crops` (pass-major: crop `k * n + i` is of photograph i of n) of `jpegs` into `runs`
+/// (pass-major, one for each group of [`GROUP`] photographs of each pass), with `workers` threads.
+///
+/// The result depends on neither their number nor their order. `keep_going` is called on this
+/// thread about every 50 ms; when it says no, the batch ends within a few milliseconds.
+///
+/// # Errors
+/// All photographs that cannot be decoded or cropped; the first failure to write; cancellation.
+/// What the runs hold is unspecified then.
+///
+/// # Panics
+/// If the lengths of `jpegs`, `crops` and `runs` do not belong together.
+pub fn render<J, R>(
+    jpegs: &[J],
+    crops: &[Crop],
+    size: Size,
+    runs: Vec<R>,
+    workers: usize,
+    mut keep_going: impl FnMut() -> bool,
+) -> Result<(), RenderError>
+where
+    J: AsRef<[u8]> + Sync,
+    R: Run,
+{
+    if jpegs.is_empty() || crops.is_empty() {
+        return Ok(());
+    }
+    assert_eq!(crops.len() % jpegs.len(), 0, "crops are not a whole number of passes");
+    let groups = jpegs.len().div_ceil(GROUP);
+    assert_eq!(runs.len(), crops.len() / jpegs.len() * groups, "one run a pass and group");
+    let mut jobs: Vec<Job<R>> =
+        (0..groups).map(|group| Job { first: group * GROUP, runs: Vec::new() }).collect();
+    for (i, run) in runs.into_iter().enumerate() {
+        jobs[i % groups].runs.push(run);
+    }
+    let batch = Batch {
+        jpegs,
+        crops,
+        size,
+        jobs: Mutex::new(jobs.into_iter()),
+        bad: Mutex::new(Vec::new()),
+        stop: AtomicBool::new(false),
+    };
+
+    let mut result = Ok(());
+    thread::scope(|scope| {
+        let (done, finished) = mpsc::channel();
+        for _ in 0..workers.clamp(1, groups) {
+            let (batch, done) = (&batch, done.clone());
+            scope.spawn(move || {
+                let outcome = batch.work();
+                if outcome.is_err() {
+                    batch.stop.store(true, Ordering::Relaxed);
+                }
+                // The receiver lives until every sender is gone.
+                let _ = done.send(outcome);
+            });
+        }
+        drop(done);
+        loop {
+            match finished.recv_timeout(POLL) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => result = Err(RenderError::Output(error)),
+                Err(RecvTimeoutError::Timeout) => {
+                    if result.is_ok() && !keep_going() {
+                        batch.stop.store(true, Ordering::Relaxed);
+                        result = Err(RenderError::Cancelled);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    result?;
+    let mut bad = batch.bad.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if bad.is_empty() {
+        return Ok(());
+    }
+    bad.sort_by_key(|(i, _)| *i);
+    Err(RenderError::Photographs(bad))
+}
+
+impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The next group, until all are taken or the batch is stopped.
+    fn next_job(&self) -> Option<Job<R>> {
+        if self.stopped() {
+            return None;
+        }
+        self.jobs.lock().ok()?.next()
+    }
+
+    /// One worker: takes groups until there are none. Once a photograph is bad nothing is rendered
+    /// any more, but the rest are still decoded, so that all bad ones are reported at once.
+    fn work(&self) -> io::Result<()> {
+        let mut photos: Vec<Photo> = (0..GROUP).map(|_| Photo::default()).collect();
+        let mut resizer = Resizer::new(self.size.width, self.size.height);
+        let mut scratch = Vec::new();
+        while let Some(Job { first, runs }) = self.next_job() {
+            let group = first..(first + GROUP).min(self.jpegs.len());
+            for (photo, i) in photos.iter_mut().zip(group) {
+                if self.stopped() {
+                    return Ok(());
+                }
+                if let Err(error) = self.load(photo, i) {
+                    self.bad.lock().expect("no worker panics with it").push((i, error));
+                }
+            }
+            if !self.bad.lock().expect("no worker panics with it").is_empty() {
+                continue;
+            }
+            for (pass, run) in runs.into_iter().enumerate() {
+                if self.stopped() {
+                    return Ok(());
+                }
+                let crops = &self.crops[pass * self.jpegs.len() + first..];
+                run.write(&mut scratch, &mut |i, sample| {
+                    resizer.render(&photos[i], crops[i], sample);
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes photograph `i` and checks that all its crops are inside it.
+    fn load(&self, photo: &mut Photo, i: usize) -> Result<(), PhotographError> {
+        photo.decode(self.jpegs[i].as_ref())?;
+        let (width, height) = (photo.width(), photo.height());
+        let outside = |crop: &&Crop| {
+            let Crop { x, y, w, h } = **crop;
+            let fits = |start: i32, length: i32, size: usize| {
+                start >= 0 && length > 0 && i64::from(start) + i64::from(length) <= size as i64
+            };
+            !fits(x, w, width) || !fits(y, h, height)
+        };
+        match self.crops.iter().skip(i).step_by(self.jpegs.len()).find(outside) {
+            Some(&crop) => Err(PhotographError::CropLeavesPicture { crop, width, height }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Cutting a crop from a photograph and resizing it: the arithmetic of OpenCV 4.2's `resize` on
+//! float32 with `INTER_LINEAR`, to the bit.
+//!
+//! Bytes become `v = u8 / 255` in float32. On one axis, with `n_in` pixels becoming `n_out`, output
+//! pixel `d` lies at `f = float32((d + 0.5) * (n_in / n_out) - 0.5)` (pixel centres, (0, 0) the top
+//! left pixel, the inside in float64), between pixel `s = floor(f)` and the next, at the weight
+//! `a = f - s`: `v[s] * (1 - a) + v[s + 1] * a`, indices clamped to the crop. Along x first, then
+//! along y; along x only, `a` is 0 at and beyond the outermost pixels. Every operation is rounded
+//! by itself: nothing is fused. A crop of exactly twice the output's size is averaged instead.
+
+use crate::crops::Crop;
+use crate::jpeg::{CHANNELS, Photo};
+
+/// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
+static UNIT: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte as f32 / 255.0;
+        byte += 1;
+    }
+    table
+};
+
+/// Where one output pixel comes from on one axis.
+#[derive(Clone, Copy)]
+struct Tap {
+    /// Index of the pixel at or before it.
+    near: usize,
+    /// Index of the pixel after it.
+    far: usize,
+    /// Weight of `near`: `1 - far_weight`.
+    near_weight: f32,
+    /// Weight of `far`.
+    far_weight: f32,
+}
+
+/// Fills `taps` for an axis of `n_in` pixels. `clear_at_border` is the rule of the x axis.
+fn fill_taps(taps: &mut [Tap], n_in: usize, clear_at_border: bool) {
+    let scale = n_in as f64 / taps.len() as f64;
+    let last = n_in as isize - 1;
+    for (d, tap) in taps.iter_mut().enumerate() {
+        let f = ((d as f64 + 0.5) * scale - 0.5) as f32;
+        let floor = f.floor();
+        let s = floor as isize;
+        let outermost = s < 0 || s >= last;
+        let far_weight = if clear_at_border && outermost { 0.0 } else { f - floor };
+        *tap = Tap {
+            near: s.clamp(0, last) as usize,
+            far: (s + 1).clamp(0, last) as usize,
+            near_weight: 1.0 - far_weight,
+            far_weight,
+        };
+    }
+}
+
+/// Renders samples of one size, keeping its scratch buffers between them.
+pub struct Resizer {
+    across: Vec<Tap>,
+    down: Vec<Tap>,
+    /// The two rows of the crop, resized along x, that were used last: three planes each.
+    rows: [Row; 2],
+}
+
+struct Row {
+    /// Row of the crop; `None` for a stale one.
+    y: Option<usize>,
+    values: Vec<f32>,
+}
+
+impl Resizer {
+    /// For samples of `width` x `height` pixels.
+    pub fn new(width: usize, height: usize) -> Self {
+        let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
+        let row = || Row { y: None, values: vec![0.0; CHANNELS * width] };
+        Resizer { across: vec![tap; width], down: vec![tap; height], rows: [row(), row()] }
+    }
+
+    /// Renders `crop` of `photo` into `sample`: planes blue, green, red of `height` x `width`
+    /// values in 0..1.
+    ///
+    /// # Panics
+    /// If the crop is empty or leaves the photograph, or `sample` has another length.
+    pub fn render(&mut self, photo: &Photo, crop: Crop, sample: &mut [f32]) {
+        let Crop { x, y, w, h } = crop;
+        let (x, y, w, h) = (x as usize, y as usize, w as usize, h as usize);
+        let (width, height) = (self.across.len(), self.down.len());
+        assert_eq!(sample.len(), CHANNELS * width * height);
+        let row = |at: usize| &photo.row(y + at)[x * CHANNELS..(x + w) * CHANNELS];
+
+        if w == 2 * width && h == 2 * height {
+            for d in 0..height {
+                halve(row(2 * d), row(2 * d + 1), planes_of_row(sample, width, d));
+            }
+            return;
+        }
+        fill_taps(&mut self.across, w, true);
+        fill_taps(&mut self.down, h, false);
+        for stale in &mut self.rows {
+            stale.y = None;
+        }
+        for (d, tap) in self.down.iter().enumerate() {
+            for y in [tap.near, tap.far] {
+                // Neighbouring rows have different parity, so the two in use never share a slot.
+                let slot = &mut self.rows[y % 2];
+                if slot.y != Some(y) {
+                    across(row(y), &self.across, &mut slot.values);
+                    slot.y = Some(y);
+                }
+            }
+            let (near, far) = (&self.rows[tap.near % 2].values, &self.rows[tap.far % 2].values);
+            for (plane, out) in planes_of_row(sample, width, d).enumerate() {
+                let from = plane * width..(plane + 1) * width;
+                down(&near[from.clone()], &far[from], tap, out);
+            }
+        }
+    }
+}
+
+/// Row `d` of each of the sample's planes.
+fn planes_of_row(sample: &mut [f32], width: usize, d: usize) -> impl Iterator<Item = &mut [f32]> {
+    let plane = sample.len() / CHANNELS;
+    sample.chunks_exact_mut(plane).map(move |plane| &mut plane[d * width..(d + 1) * width])
+}
+
+/// Resizes a row of interleaved bytes along x into planes of floats.
+fn across(row: &[u8], taps: &[Tap], out: &mut [f32]) {
+    for (channel, plane) in out.chunks_exact_mut(taps.len()).enumerate() {
+        for (tap, out) in taps.iter().zip(plane) {
+            let near = UNIT[usize::from(row[tap.near * CHANNELS + channel])];
+            let far = UNIT[usize::from(row[tap.far * CHANNELS + channel])];
+            *out = near * tap.near_weight + far * tap.far_weight;
+        }
+    }
+}
+
+/// Blends two rows.
+fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
+    for ((near, far), out) in near.iter().zip(far).zip(out) {
+        *out = near * tap.near_weight + far * tap.far_weight;
+    }
+}
+
+/// Averages squares of four pixels, in OpenCV's order of additions.
+fn halve<'a>(top: &[u8], bottom: &[u8], planes: impl Iterator<Item = &'a mut [f32]>) {
+    for (channel, out) in planes.enumerate() {
+        for (x, out) in out.iter_mut().enumerate() {
+            let at = |row: &[u8], x: usize| UNIT[usize::from(row[x * CHANNELS + channel])];
+            let (left, right) = (2 * x, 2 * x + 1);
+            *out =
+                (((at(top, left) + at(top, right)) + at(bottom, left)) + at(bottom, right)) * 0.25;
+        }
+    }
+}
