@@ -47,7 +47,7 @@ impl<'a> FileRun<'a> {
         encoding: Encoding,
     ) -> Vec<Self> {
         offsets
-            .chunks(photographs)
+            .chunks(photographs.max(1))
             .flat_map(|pass| pass.chunks(GROUP))
             .map(|offsets| FileRun { file, offsets, encoding, size })
             .collect()

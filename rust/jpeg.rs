@@ -101,6 +101,15 @@ impl<'a> Header<'a> {
 }
 
 impl Photo {
+    /// A picture that is decoded already: rows of blue, green and red bytes.
+    ///
+    /// # Panics
+    /// If there are not [`CHANNELS`] bytes for each of `width` x `height` pixels.
+    pub fn from_bgr(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        assert_eq!(pixels.len(), width * height * CHANNELS);
+        Photo { width, height, pixels }
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width

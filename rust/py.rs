@@ -6,16 +6,16 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use numpy::{PyArray2, PyArray3, PyArray5, PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::archive;
+use crate::archive::{self, ArchiveError};
 use crate::crops::{self, AspectRatio, Crop, Frame, Part};
 use crate::file::{Encoding, FileRun};
 use crate::jpeg::Header;
@@ -27,6 +27,19 @@ fn failures<E: ToString>(errors: Vec<(usize, E)>) -> Failures {
     errors.into_iter().map(|(i, error)| (i, error.to_string())).collect()
 }
 
+/// An `OSError`, of the subclass that fits, which names the file.
+fn os_error(error: io::Error, path: &Path) -> PyErr {
+    match error.raw_os_error() {
+        Some(code) => {
+            // Rust writes the code behind the reason; Python writes it in front of it.
+            let reason = error.to_string();
+            let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((code, reason, path.to_owned()))
+        }
+        None => PyOSError::new_err(format!("{}: {error}", path.display())),
+    }
+}
+
 #[pyfunction]
 fn read_archive<'py>(
     py: Python<'py>,
@@ -35,7 +48,12 @@ fn read_archive<'py>(
 ) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
     let members = archive::read(&path, |name| {
         py.check_signals()?;
-        Ok(wanted.call1((name,))?.is_truthy()?)
+        wanted.call1((name,))?.is_truthy()
+    });
+    let members = members.map_err(|error| match error {
+        ArchiveError::System(error) => os_error(error, &path),
+        damaged @ ArchiveError::Damaged(_) => PyValueError::new_err(damaged.to_string()),
+        ArchiveError::Wanted(error) => error,
     })?;
     Ok(members.into_iter().map(|(name, data)| (name, PyBytes::new(py, &data))).collect())
 }
@@ -146,7 +164,7 @@ fn render_samples(
     let size = Size { width, height };
     let mut out = out.try_readwrite()?;
     let runs = MemoryRun::divide(out.as_slice_mut()?, photographs, size);
-    run(py, &jpegs, &crops, size, runs, workers)
+    run(py, &jpegs, &crops, size, runs, workers, Path::new("out"))
 }
 
 #[pyfunction]
@@ -169,12 +187,14 @@ fn render_to_file(
     }
     let size = Size { width: size.0, height: size.1 };
     let encoding = if base64 { Encoding::Base64 } else { Encoding::Raw };
-    let file = OpenOptions::new().write(true).open(path)?;
+    let file =
+        OpenOptions::new().write(true).open(&path).map_err(|error| os_error(error, &path))?;
     let runs = FileRun::divide(&file, offsets, jpegs.len(), size, encoding);
-    run(py, &jpegs, &crops, size, runs, workers)
+    run(py, &jpegs, &crops, size, runs, workers, &path)
 }
 
 /// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed.
+/// `output` is named when writing fails.
 fn run<R: Run>(
     py: Python<'_>,
     jpegs: &[PyBackedBytes],
@@ -182,6 +202,7 @@ fn run<R: Run>(
     size: Size,
     runs: Vec<R>,
     workers: Option<NonZeroUsize>,
+    output: &Path,
 ) -> PyResult<Failures> {
     let workers = match workers {
         Some(workers) => workers,
@@ -198,8 +219,8 @@ fn run<R: Run>(
     match result {
         Ok(()) => Ok(Vec::new()),
         Err(RenderError::Photographs(errors)) => Ok(failures(errors)),
-        Err(RenderError::Output(error)) => Err(error.into()),
-        Err(error @ RenderError::Cancelled) => Err(io::Error::other(error).into()),
+        Err(RenderError::Output(error)) => Err(os_error(error, output)),
+        Err(RenderError::Cancelled) => unreachable!("cancelled by nothing but an interrupt"),
     }
 }
 

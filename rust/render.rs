@@ -63,7 +63,8 @@ impl<'a> MemoryRun<'a> {
     /// Divides `out`, pass-major samples of `photographs` photographs, into runs.
     pub fn divide(out: &'a mut [f32], photographs: usize, size: Size) -> Vec<Self> {
         let values = size.values();
-        out.chunks_mut(photographs * values)
+        // No photographs have no chunks, but a chunk must not be empty.
+        out.chunks_mut((photographs * values).max(1))
             .flat_map(|pass| pass.chunks_mut(GROUP * values))
             .map(|samples| MemoryRun { samples, size })
             .collect()

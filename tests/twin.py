@@ -106,13 +106,14 @@ def resize(crop: NDArray[np.float32], width: int, height: int) -> NDArray[np.flo
     one = np.float32(1)
     h, w, _ = crop.shape
     if (h, w) == (2 * height, 2 * width):
-        return (
-            ((crop[::2, ::2] + crop[::2, 1::2]) + crop[1::2, ::2]) + crop[1::2, 1::2]
-        ) * np.float32(0.25)
+        upper = crop[::2, ::2] + crop[::2, 1::2]
+        out: NDArray[np.float32] = ((upper + crop[1::2, ::2]) + crop[1::2, 1::2]) * np.float32(0.25)
+        return out
     left, right, a = _taps(w, width, clear_at_border=True)
     rows = crop[:, left] * (one - a)[None, :, None] + crop[:, right] * a[None, :, None]
     top, bottom, b = _taps(h, height, clear_at_border=False)
-    return rows[top] * (one - b)[:, None, None] + rows[bottom] * b[:, None, None]
+    out = rows[top] * (one - b)[:, None, None] + rows[bottom] * b[:, None, None]
+    return out
 
 
 def sample(

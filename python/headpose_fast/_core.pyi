@@ -13,7 +13,8 @@ def read_archive(
 ) -> list[tuple[str, bytes]]:
     """Names and contents of the regular members of a tar file that `wanted` is true for.
 
-    The file may be gzipped. Raises OSError when it cannot be read or is no whole archive.
+    The file may be gzipped. Raises OSError when it cannot be read, ValueError when it is no whole
+    archive, and whatever `wanted` raises.
     """
 
 def jpeg_sizes(jpegs: Sequence[bytes], out: NDArray[np.int64]) -> list[tuple[int, str]]:

@@ -256,7 +256,8 @@ def _piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:
 
 
 _HEADER = re.compile(
-    rb"\x80[\x02\x04]U.headpose-fast (\d+) (any|py2|py3) (\d{1,10}) (\d{1,10}) (\d{1,5}) (\d{1,5})0",
+    rb"\x80[\x02\x04]U.headpose-fast (\d+) (any|py2|py3)"
+    rb" (\d{1,10}) (\d{1,10}) (\d{1,5}) (\d{1,5})0",
     re.DOTALL,
 )
 
@@ -330,8 +331,8 @@ def _read(file: IO[bytes], plan: Layout, array: ArrayLayout) -> NDArray[np.float
     return out
 
 
-# The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four C-ordered arrays:
-# between shapes and data there is always the same text.
+# The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four arrays: between
+# shapes and data there is always the same text.
 _OLD_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
 _OLD_FIRST = _OLD_START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
 _OLD_DTYPE = (
@@ -342,7 +343,7 @@ _OLD_CHUNK = 1 << 24
 
 
 def _load_old(file: IO[bytes]) -> Bundle:
-    arrays = []
+    arrays: list[NDArray[np.float32]] = []
     memo = 13
     for rank in (4, 4, 2, 2):
         if not arrays:
@@ -350,7 +351,9 @@ def _load_old(file: IO[bytes]) -> Bundle:
             shape = _old_shape(file, rank)
             _expect(file, _OLD_DTYPE)
         else:
-            _expect(file, f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode())
+            _expect(
+                file, f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode()
+            )
             shape = _old_shape(file, rank)
             _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
             memo += 4

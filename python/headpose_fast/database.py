@@ -113,16 +113,36 @@ class Database(Sequence[Photograph]):
         test = tuple(p for p in self.photographs if p.person in test_persons)
         return train, test
 
-    def missing(self) -> list[str]:
-        """Describe what lacks of the published 2,790 photographs, one line a person and series."""
+    def missing(self) -> dict[tuple[int, int], list[int]]:
+        """Find what lacks of the published 2,790 photographs: numbers by person and series."""
         there = {(p.person, p.series, p.number) for p in self.photographs}
-        lines = []
-        for person in PERSONS:
-            for series in SERIES:
-                numbers = [n for n in NUMBERS if (person, series, n) not in there]
-                if numbers:
-                    lines.append(f"person {person:02d} series {series} lacks {_ranges(numbers)}")
-        return lines
+        lacking = {
+            (person, series): [n for n in NUMBERS if (person, series, n) not in there]
+            for person in PERSONS
+            for series in SERIES
+        }
+        return {of: numbers for of, numbers in lacking.items() if numbers}
+
+    def require_complete(self, test_persons: Collection[int]) -> None:
+        """Raise DatabaseError if published photographs lack, or all of a test person's."""
+        missing = self.missing()
+        problems = [
+            f"person {person:02d} series {series} lacks {_ranges(numbers)}"
+            for (person, series), numbers in missing.items()
+        ]
+        if missing:
+            published = len(PERSONS) * len(SERIES) * len(NUMBERS)
+            problems.insert(
+                0,
+                f"{self.path}: {sum(map(len, missing.values())):,} of the {published:,} published "
+                "photographs lack (to go on without them: --allow-incomplete)",
+            )
+        problems += [
+            f"test person {person:02d} has no photographs"
+            for person in sorted(set(test_persons) - set(self.persons))
+        ]
+        if problems:
+            raise DatabaseError(problems)
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -151,13 +171,17 @@ def open_database(path: str | os.PathLike[str]) -> Database:
         The photographs with their labels. They need not be complete: see `Database.missing`.
 
     Raises:
-        DatabaseError: A photograph without label or the reverse, two files for one person, series
-            and number, a malformed name or label, or no photograph at all.
-        OSError: `path` cannot be read, or is neither an archive nor a folder.
+        DatabaseError: The archive is damaged or none, or holds a photograph without label or the
+            reverse, two files for one person, series and number, a malformed name or label, or no
+            photograph at all.
+        OSError: `path` cannot be read.
 
     """
     path = Path(path)
-    members = _read_folder(path) if path.is_dir() else _core.read_archive(path, _wanted)
+    try:
+        members = _read_folder(path) if path.is_dir() else _core.read_archive(path, _wanted)
+    except ValueError as error:
+        raise DatabaseError([f"{path}: {error}"]) from None
     return Database(path, _pair(path, members))
 
 
@@ -212,7 +236,7 @@ def _pair(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Photograph,
         raise DatabaseError(problems)
     if not photographs:
         raise DatabaseError(
-            [f"{path}: no photographs found; the database has them as Person01/person01100-90+0.jpg"]
+            [f"{path}: no photographs found, which are named like Person01/person01100-90+0.jpg"]
         )
     return tuple(photographs)
 

@@ -95,7 +95,7 @@ def prepare(
     target = _target(output, num_data_aug, pickle)
     database = open_database(_find_database() if input is None else input)
     if not allow_incomplete:
-        _require_complete(database.missing(), set(test_persons) - set(database.persons))
+        database.require_complete(test_persons)
     train, test = database.split(test_persons)
     for part, name in ((train, "train"), (test, "test")):
         if not part:
@@ -176,12 +176,6 @@ def _target(output: str | os.PathLike[str] | None, num_data_aug: int, kind: bund
     return target
 
 
-def _require_complete(missing: Sequence[str], absent: Collection[int]) -> None:
-    problems = [*missing, *(f"test person {person:02d} has no photographs" for person in absent)]
-    if problems:
-        raise DatabaseError([*problems, "to go on with what there is, use --allow-incomplete"])
-
-
 def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
     """Tilt and pan of every sample in units of 90 degrees, divided in float32."""
     once = np.array([(p.tilt, p.pan) for p in photographs], np.float32) / np.float32(90)
@@ -201,6 +195,8 @@ def _complete_file(target: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = str(target)
         raise

@@ -64,7 +64,9 @@ def plan_crops(
     photographs = [*train, *test]
     frames = np.empty((len(photographs), 6), np.int64)
     sizes = np.empty((len(photographs), 2), np.int64)
-    raise_failures(photographs, _core.jpeg_sizes([photograph.jpeg for photograph in photographs], sizes))
+    raise_failures(
+        photographs, _core.jpeg_sizes([photograph.jpeg for photograph in photographs], sizes)
+    )
     frames[:, :2] = sizes
     frames[:, 2:] = np.array([p.face for p in photographs], np.int64).reshape(-1, 4)
     parts = [(len(train), num_data_aug), (len(test), num_data_aug_val)]
@@ -114,9 +116,7 @@ def render(
         raise ValueError(f"workers must be at least 1, not {workers}")
     _require_dtype(crops, "crops", np.int32)
     if crops.ndim != 3 or crops.shape[1:] != (len(jpegs), 4):
-        raise ValueError(
-            f"crops must have the shape (passes, {len(jpegs)}, 4), not {crops.shape}"
-        )
+        raise ValueError(f"crops must have the shape (passes, {len(jpegs)}, 4), not {crops.shape}")
     width, height = SIZES[aspect_ratio]
     shape = (*crops.shape[:2], 3, height, width)
     if out is None:
@@ -138,5 +138,6 @@ def _require_dtype(array: object, name: str, dtype: type[np.generic]) -> None:
 
 
 def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:
+    """Raise DatabaseError for what failed, by the photographs' names."""
     if failures:
         raise DatabaseError([f"{photographs[i].name}: {reason}" for i, reason in failures])

@@ -1,0 +1,109 @@
+"""The command line: streams, exit statuses, usage."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SMALL_DATABASE, command, members, write_tar
+
+import headpose_fast
+
+SMALL = ("--allow-incomplete", "--test-persons", "5", "--input", str(SMALL_DATABASE))
+
+
+def test_stdout_carries_the_path_and_stderr_the_summary(tmp_path: Path) -> None:
+    done = command(*SMALL, "--output", tmp_path / "a.pkl")
+    assert done.returncode == 0
+    assert done.stdout == f"{tmp_path / 'a.pkl'}\n"
+    assert "8 photographs of 2 people: 1 train, 5 test" in done.stderr
+    assert "60 train and 12 test samples of 84 x 84 pixels, seed 0" in done.stderr
+    assert f"wrote {tmp_path / 'a.pkl'}: " in done.stderr
+    assert "replaced" not in done.stderr
+    assert "replaced" in command(*SMALL, "--output", tmp_path / "a.pkl").stderr
+
+
+def test_quiet_says_nothing_but_the_path(tmp_path: Path) -> None:
+    done = command(*SMALL, "--quiet", "--output", tmp_path)
+    assert done.stdout == f"{tmp_path / 'HeadPoseData_trn_test_x15_py2.pkl'}\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "--num-data-aug 0",
+        "--num-data-aug 1.5",
+        "--num-data-aug 10000",
+        "--num-data-aug-val -1",
+        "--aspect-ratio 2",
+        "--seed 4294967296",
+        "--seed -1",
+        "--seed x",
+        "--test-persons 5,,6",
+        "--test-persons 5;6",
+        "--test-persons 0",
+        "--test-persons 100",
+        "--test-persons 5,5",
+        "--pickle 3",
+        "--workers 0",
+        "--input a --sample",
+        "--nonsense",
+        "database.tar",
+    ],
+)
+def test_wrong_usage_exits_with_2(usage: str) -> None:
+    done = command(*usage.split())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "usage: headpose-fast" in done.stderr
+
+
+def test_a_failure_exits_with_1_and_one_line_a_problem(tmp_path: Path) -> None:
+    done = command("--input", tmp_path / "missing.tar")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("headpose-fast: error: ")
+    assert "missing.tar" in line
+
+    files = members(SMALL_DATABASE)
+    for name in list(files)[1::6]:
+        files[name] = b"nonsense"
+    bad = write_tar(tmp_path / "bad.tar", files)
+    done = command(*SMALL[:-1], bad, "--output", tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("headpose-fast: error: Person0") for line in lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "a.pkl"
+    script = f"ulimit -f 1000; exec {sys.executable} -m headpose_fast {' '.join(SMALL)}"
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; {script} --output {target}"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("headpose-fast: error: ")
+    assert str(target) in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_script() -> None:
+    assert command("--version").stdout == f"headpose-fast {headpose_fast.__version__}\n"
+    assert importlib.metadata.version("headpose-fast") == headpose_fast.__version__
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="headpose-fast")
+    assert script.value == "headpose_fast.cli:main"
+
+
+def test_help_names_every_option_and_its_default() -> None:
+    text = command("--help").stdout
+    for option in ("--num-data-aug-val N", "--test-persons N,N,...", "--pickle {any,py2,py3}"):
+        assert option in text
+    assert "(default: 5,10,15)" in text

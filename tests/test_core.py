@@ -1,0 +1,35 @@
+"""The native module against its stub, and what importing the package brings in."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from headpose_fast import _core
+
+
+def test_the_stub_and_the_module_agree() -> None:
+    stub = ast.parse((ROOT / "python" / "headpose_fast" / "_core.pyi").read_text())
+    functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+    variables = {
+        node.target.id
+        for node in stub.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    there = {name for name in dir(_core) if name == "__version__" or not name.startswith("__")}
+    assert there == set(functions) | variables
+    for name, node in functions.items():
+        assert list(inspect.signature(getattr(_core, name)).parameters) == [
+            argument.arg for argument in node.args.args
+        ]
+
+
+@pytest.mark.parametrize("module", ["boto3", "botocore", "PIL", "argparse"])
+def test_importing_the_package_does_not_import(module: str) -> None:
+    code = f"import sys, headpose_fast; sys.exit({module!r} in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,256 @@
+"""The whole job: the same bytes always, little memory, and nothing half done."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SMALL_DATABASE, command, members, write_tar
+
+import headpose_fast
+from headpose_fast import DatabaseError, prepare
+from headpose_fast.bundle import KINDS, Kind
+
+SMALL: dict[str, Any] = {"test_persons": (5,), "allow_incomplete": True}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_input_and_options_alone_make_the_bytes(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepare(SMALL_DATABASE, tmp_path / "a.pkl", pickle=kind, workers=1, **SMALL)
+    (tmp_path / "folder").mkdir()
+    copy = write_tar(tmp_path / "folder" / "other.tgz", members(SMALL_DATABASE), "w:gz")
+    monkeypatch.chdir(tmp_path / "folder")
+    second = prepare(copy, pickle=kind, workers=7, **SMALL)
+    assert first.path.read_bytes() == second.path.resolve().read_bytes()
+    third = prepare(copy, tmp_path / "c.pkl", pickle=kind, seed=1, **SMALL)
+    assert first.path.read_bytes() != third.path.read_bytes()
+
+
+def test_what_was_written_is_reported(tmp_path: Path) -> None:
+    prepared = prepare(SMALL_DATABASE, tmp_path, num_data_aug=2, aspect_ratio=0, seed=9, **SMALL)
+    assert prepared.path == tmp_path / "HeadPoseData_trn_test_x2_py2.pkl"
+    assert prepared.size == prepared.path.stat().st_size
+    assert prepared.kind == "any"
+    assert not prepared.replaced
+    assert prepared.shapes == ((8, 3, 54, 96), (12, 3, 54, 96), (8, 2), (12, 2))
+    assert prepared.train_persons == (1,)
+    assert prepared.test_persons == (5,)
+    assert prepared.photographs == 8
+    assert prepared.seed == 9
+    bundle = headpose_fast.load(prepared.path)
+    assert tuple(array.shape for array in bundle) == prepared.shapes
+    with prepared.path.open("rb") as file:
+        for array, loaded in zip(bundle, pickle.load(file), strict=True):
+            assert np.array_equal(array, loaded)
+    assert prepare(SMALL_DATABASE, tmp_path, num_data_aug=2, **SMALL).replaced
+
+
+def test_the_name_tells_who_can_load_the_file(tmp_path: Path) -> None:
+    names = {prepare(SMALL_DATABASE, tmp_path, pickle=k, **SMALL).path.name for k in KINDS}
+    assert names == {
+        "HeadPoseData_trn_test_x15_py2.pkl",
+        "HeadPoseData_trn_test_x15_py3.pkl",
+    }
+
+
+def test_an_incomplete_database_is_an_error_that_lists_what_lacks(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        prepare(SMALL_DATABASE, tmp_path, test_persons=(5, 77))
+    problems = caught.value.problems
+    assert "2,782 of the 2,790 published photographs lack" in problems[0]
+    assert "--allow-incomplete" in problems[0]
+    assert problems[1] == "person 01 series 1 lacks 01-45, 47-92"
+    assert problems[3] == "person 02 series 1 lacks 00-92"
+    assert problems[-1] == "test person 77 has no photographs"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("persons", "part"), [((1, 5), "train"), ((7,), "test"), ((), "test")])
+def test_an_empty_part_is_an_error(persons: tuple[int, ...], part: str, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=f"no photographs to {part} with"):
+        prepare(SMALL_DATABASE, tmp_path, test_persons=persons, allow_incomplete=True)
+
+
+def test_people_above_15_train(tmp_path: Path) -> None:
+    files = members(SMALL_DATABASE)
+    for name, content in members(SMALL_DATABASE).items():
+        if name.startswith("Person01"):
+            renamed = name.replace("Person01/person01", "Person33/person33")
+            files[renamed] = content.replace(b"person01", b"person33")
+    archive = write_tar(tmp_path / "db.tar", files)
+    assert prepare(archive, tmp_path, **SMALL).train_persons == (1, 33)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_data_aug": 0},
+        {"num_data_aug_val": 0},
+        {"pickle": "py4"},
+        {"workers": 0},
+        {"seed": -1},
+        {"aspect_ratio": 2},
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        prepare(SMALL_DATABASE, tmp_path, **SMALL | options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        prepare(SMALL_DATABASE, tmp_path / "missing" / "a.pkl", **SMALL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
+def test_the_file_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        prepared = prepare(SMALL_DATABASE, tmp_path, **SMALL)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(prepared.path.stat().st_mode) == 0o640
+
+
+def test_a_damaged_photograph_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    files = members(SMALL_DATABASE)
+    damaged = [name for name in files if name.endswith(".jpg")][::3]
+    for name in damaged:
+        # The header is whole, so that the damage is found when rendering has begun.
+        files[name] = files[name][:-2000]
+    archive = write_tar(tmp_path / "db.tar", files)
+    out = tmp_path / "out"
+    out.mkdir()
+    old = out / "HeadPoseData_trn_test_x15_py2.pkl"
+    old.write_bytes(b"old")
+    with pytest.raises(DatabaseError) as caught:
+        prepare(archive, out, **SMALL)
+    train = [name for name in damaged if name.startswith("Person01")]
+    assert [problem.split(":")[0] for problem in caught.value.problems] == train
+    assert [path.name for path in out.iterdir()] == [old.name]
+    assert old.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_the_command_in_half_a_second(tmp_path: Path) -> None:
+    arguments = f"--allow-incomplete --test-persons 5 --num-data-aug 9999 --input {SMALL_DATABASE}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headpose_fast", *arguments.split(), "--output", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while not any(path.stat().st_size > 1 << 26 for path in tmp_path.iterdir()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    # Deleting what was written so far takes its time too, on a machine that is busy.
+    assert time.monotonic() - sent < 1.5
+    assert process.returncode == 130
+    assert out == ""
+    assert err == "headpose-fast: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_render_in_half_a_second() -> None:
+    """As in a notebook: the signal comes while the main thread is in `render`."""
+    jpeg = next(p.jpeg for p in headpose_fast.open_database(SMALL_DATABASE))
+    crops = np.tile(np.array([90, 60, 207, 207], np.int32), (50_000, 1, 1))
+    out = np.empty((50_000, 1, 3, 84, 84), np.float32)
+    sent = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(0.2, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        headpose_fast.render([jpeg], crops, out, workers=1)
+    assert time.monotonic() - sent[0] < 0.5
+
+
+MEASURE = """
+import sys, headpose_fast
+headpose_fast.prepare(sys.argv[1], sys.argv[2], num_data_aug=int(sys.argv[3]),
+                      test_persons=(5,), allow_incomplete=True)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/status")
+def test_memory_does_not_grow_with_the_number_of_passes(tmp_path: Path) -> None:
+    def peak(passes: int) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, SMALL_DATABASE, tmp_path / "a.pkl", str(passes)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    few, many = peak(5), peak(1000)
+    # 4,000 samples are 340 MB. The plan and the layout may grow, by some bytes a sample.
+    assert many - few < 8_000, f"{few} KiB at 5 passes, {many} KiB at 1000"
+    assert many < 150_000
+
+
+def test_threads_may_render_at_once() -> None:
+    photographs = headpose_fast.open_database(SMALL_DATABASE)
+    crops = headpose_fast.plan_crops(photographs).train
+    jpegs = [photograph.jpeg for photograph in photographs]
+    expected = headpose_fast.render(jpegs, crops)
+    results: list[Any] = [None] * 8
+
+    def work(i: int) -> None:
+        results[i] = headpose_fast.render(jpegs, crops)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(result, expected) for result in results)
+
+
+def test_the_database_in_the_current_folder_is_found(tmp_path: Path) -> None:
+    options = "--allow-incomplete --test-persons 5 --num-data-aug 1 --quiet"
+    done = command(*options.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no database" in done.stderr
+    assert "--sample" in done.stderr
+    for name, content in members(SMALL_DATABASE).items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    done = command(*options.split(), cwd=tmp_path)
+    assert done.stdout == "HeadPoseData_trn_test_x1_py2.pkl\n", done.stderr
+    bundle = headpose_fast.load(tmp_path / done.stdout.strip())
+    # An archive goes first: one in which person 5 is person 6, and trains.
+    renamed = {
+        name.replace("erson05", "erson06"): content.replace(b"person05", b"person06")
+        for name, content in members(SMALL_DATABASE).items()
+    }
+    write_tar(tmp_path / "HeadPoseImageDatabase.tar.gz", renamed, "w:gz")
+    done = command(*options.replace("5", "1").split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    other = headpose_fast.load(tmp_path / done.stdout.strip())
+    assert not np.array_equal(other.trn_im, bundle.trn_im)
