@@ -207,6 +207,17 @@ impl Stream {
     }
 }
 
+/// Why crops were not planned.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// Photographs that cannot be cropped, with their indices over all parts, ascending.
+    #[error("{} photographs cannot be cropped", .0.len())]
+    Photographs(Vec<(usize, CropError)>),
+    /// `keep_going` said no.
+    #[error("cancelled")]
+    Cancelled,
+}
+
 /// One part of the database (train or test): its photographs and how often each is cropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
@@ -217,29 +228,35 @@ pub struct Part<'a> {
 }
 
 /// Plans the crops of all parts from one stream, pass-major: sample `k * n + i` of a part is pass k
-/// of photograph i of n.
+/// of photograph i of n. `keep_going` is asked before each pass.
 ///
 /// # Errors
 /// All photographs that cannot be cropped, found before the first draw, or the one whose crop is
-/// too rare: each with its index over all parts.
+/// too rare; cancellation.
 pub fn plan(
     parts: &[Part<'_>],
     ratio: AspectRatio,
     seed: u32,
-) -> Result<Vec<Crop>, Vec<(usize, CropError)>> {
+    mut keep_going: impl FnMut() -> bool,
+) -> Result<Vec<Crop>, PlanError> {
     let frames = || parts.iter().flat_map(|part| part.frames).enumerate();
     let bad: Vec<_> =
         frames().filter_map(|(i, frame)| Some((i, frame.check(ratio).err()?))).collect();
     if !bad.is_empty() {
-        return Err(bad);
+        return Err(PlanError::Photographs(bad));
     }
     let mut stream = Stream(Mt::new(seed));
-    let mut crops = Vec::with_capacity(parts.iter().map(|p| p.passes * p.frames.len()).sum());
+    let mut crops = Vec::new();
     let mut before = 0;
     for part in parts {
         for _ in 0..part.passes {
+            if !keep_going() {
+                return Err(PlanError::Cancelled);
+            }
             for (i, frame) in part.frames.iter().enumerate() {
-                let crop = frame.draw(ratio, &mut stream).map_err(|e| vec![(before + i, e)])?;
+                let crop = frame.draw(ratio, &mut stream);
+                let crop =
+                    crop.map_err(|error| PlanError::Photographs(vec![(before + i, error)]))?;
                 crops.push(crop);
             }
         }

@@ -16,7 +16,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::archive::{self, ArchiveError};
-use crate::crops::{self, AspectRatio, Crop, Frame, Part};
+use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
 use crate::file::{Encoding, FileRun};
 use crate::jpeg::Header;
 use crate::render::{self, MemoryRun, RenderError, Run, Size};
@@ -115,15 +115,25 @@ fn plan_crops(
     if !rest.is_empty() || out.len() != 4 * planned {
         return Err(PyValueError::new_err("frames, parts and out do not belong together"));
     }
-    match py.detach(|| crops::plan(&split, ratio, seed)) {
+    let mut interrupt = Ok(());
+    let planned = py.detach(|| crops::plan(&split, ratio, seed, || keep_going(&mut interrupt)));
+    interrupt?;
+    match planned {
         Ok(crops) => {
             for (out, Crop { x, y, w, h }) in out.chunks_exact_mut(4).zip(crops) {
                 out.copy_from_slice(&[x, y, w, h]);
             }
             Ok(Vec::new())
         }
-        Err(errors) => Ok(failures(errors)),
+        Err(PlanError::Photographs(errors)) => Ok(failures(errors)),
+        Err(PlanError::Cancelled) => unreachable!("cancelled by nothing but an interrupt"),
     }
+}
+
+/// Whether Ctrl-C was not pressed; keeps the exception if it was.
+fn keep_going(interrupt: &mut PyResult<()>) -> bool {
+    *interrupt = Python::attach(|py| py.check_signals());
+    interrupt.is_ok()
 }
 
 fn frame(row: &[i64]) -> Frame {
@@ -210,10 +220,7 @@ fn run<R: Run>(
     };
     let mut interrupt = Ok(());
     let result = py.detach(|| {
-        render::render(jpegs, crops, size, runs, workers.get(), || {
-            interrupt = Python::attach(|py| py.check_signals());
-            interrupt.is_ok()
-        })
+        render::render(jpegs, crops, size, runs, workers.get(), || keep_going(&mut interrupt))
     });
     interrupt?;
     match result {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use headpose_fast::crops::{AspectRatio, Crop, CropError, Frame, Part, plan};
+use headpose_fast::crops::{AspectRatio, Crop, CropError, Frame, Part, PlanError, plan};
 
 const BOTH: [AspectRatio; 2] = [AspectRatio::Square, AspectRatio::Wide];
 
@@ -30,7 +30,7 @@ fn the_golden_crops_are_planned() {
             .collect();
         let (train, test) = (golden_frames(1), golden_frames(5));
         let parts = [Part { frames: &train, passes: 2 }, Part { frames: &test, passes: 1 }];
-        let crops = plan(&parts, ratio, 3).unwrap();
+        let crops = plan(&parts, ratio, 3, || true).unwrap();
         let crops: Vec<i32> = crops.iter().flat_map(|&Crop { x, y, w, h }| [x, y, w, h]).collect();
         assert_eq!(crops, golden);
     }
@@ -92,7 +92,9 @@ fn impossible_boxes_are_all_named_before_anything_is_drawn() {
     ];
     let rest = [good, frame(384, 288, 192, 144, 380, 280)];
     let parts = [Part { frames: &frames, passes: 1 }, Part { frames: &rest, passes: 0 }];
-    let errors = plan(&parts, AspectRatio::Square, 0).unwrap_err();
+    let Err(PlanError::Photographs(errors)) = plan(&parts, AspectRatio::Square, 0, || true) else {
+        panic!("impossible boxes went unnoticed")
+    };
     let indices: Vec<usize> = errors.iter().map(|(i, _)| *i).collect();
     assert_eq!(indices, [0, 2, 3, 4, 6]);
     assert_eq!(errors[0].1, CropError::EmptyBox { width: 0, height: 100 });
@@ -107,6 +109,18 @@ fn a_crop_that_is_too_rare_ends_in_an_error() {
     let frame = frame(65_000, 6_000, 60_000, 5_980, 5_992, 20);
     frame.check(AspectRatio::Square).unwrap();
     let parts = [Part { frames: &[frame], passes: 1 }];
-    let error = plan(&parts, AspectRatio::Square, 0).unwrap_err();
-    assert_eq!(error, [(0, CropError::TooRare)]);
+    let error = plan(&parts, AspectRatio::Square, 0, || true).unwrap_err();
+    assert_eq!(error, PlanError::Photographs(vec![(0, CropError::TooRare)]));
+}
+
+#[test]
+fn planning_stops_when_it_is_told_to() {
+    let frames = [frame(384, 288, 192, 144, 100, 100)];
+    let parts = [Part { frames: &frames, passes: usize::MAX / 2 }, Part { frames: &[], passes: 1 }];
+    let mut passes = 0;
+    let result = plan(&parts, AspectRatio::Square, 0, || {
+        passes += 1;
+        passes < 100
+    });
+    assert_eq!(result, Err(PlanError::Cancelled));
 }

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -62,14 +62,17 @@ def run(database: Path, folder: Path, options: str) -> tuple[Path, int]:
 
 
 def check_samples(
-    database: Path, bundle: headpose_fast.Bundle, aspect_ratio: Any, count: int = 1000
+    database: Path, bundle: headpose_fast.Bundle, aspect_ratio: Literal[1, 0], count: int = 1000
 ) -> None:
     """Compare random samples with the twin's, and all labels."""
     parts = headpose_fast.open_database(database).split((5, 10, 15))
     crops = headpose_fast.plan_crops(*parts, aspect_ratio=aspect_ratio)
     random = np.random.RandomState(2004)
     for part, part_crops, images, labels in zip(
-        parts, crops, (bundle.trn_im, bundle.test_im), (bundle.trn_output, bundle.test_output),
+        parts,
+        crops,
+        (bundle.trn_im, bundle.test_im),
+        (bundle.trn_output, bundle.test_output),
         strict=True,
     ):
         poses = [(photograph.tilt, photograph.pan) for photograph in part]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -90,6 +90,34 @@ def test_sizes_around_whole_factors(ratio: Literal[1, 0], dw: int, dh: int, fact
     crops = np.array([[[5, 3, width * factor + dw, height * factor + dh]]], np.int32)
     expected = twin.samples([twin.pixels(jpeg)], crops, width, height)
     assert np.array_equal(render([jpeg], crops, aspect_ratio=ratio), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_blocks": 3}]
+)
+def test_every_kind_of_jpeg(mode: str, subsampling: str, options: dict[str, Any]) -> None:
+    random = np.random.RandomState(5)
+    jpegs = []
+    for quality in (5, 50, 75, 95, 100):
+        for size in ((1, 1), (1, 2), (2, 1), (3, 5), (8, 8), (17, 33), (31, 16), (100, 65)):
+            noise = random.randint(0, 256, (*size, 3)).astype(np.uint8)
+            out = io.BytesIO()
+            image = Image.fromarray(noise).convert(mode)
+            image.save(out, "JPEG", quality=quality, subsampling=subsampling, **options)
+            jpegs.append(out.getvalue())
+    images = [twin.pixels(jpeg) for jpeg in jpegs]
+    # Enlarged, a crop of all shows each of the picture's pixels; reduced, most of them.
+    crops = np.array([[(0, 0, i.shape[1], i.shape[0]) for i in images]], np.int32)
+    assert np.array_equal(render(jpegs, crops), twin.samples(images, crops, 84, 84))
+
+
+def test_four_channels_are_refused() -> None:
+    out = io.BytesIO()
+    Image.new("CMYK", (20, 20)).save(out, "JPEG")
+    with pytest.raises(DatabaseError, match="four channels"):
+        render([out.getvalue()], np.ones((1, 1, 4), np.int32))
 
 
 def crops_of_two() -> NDArray[np.int32]:

@@ -112,8 +112,10 @@ def resize(crop: NDArray[np.float32], width: int, height: int) -> NDArray[np.flo
     left, right, a = _taps(w, width, clear_at_border=True)
     rows = crop[:, left] * (one - a)[None, :, None] + crop[:, right] * a[None, :, None]
     top, bottom, b = _taps(h, height, clear_at_border=False)
-    out = rows[top] * (one - b)[:, None, None] + rows[bottom] * b[:, None, None]
-    return out
+    columns: NDArray[np.float32] = (
+        rows[top] * (one - b)[:, None, None] + rows[bottom] * b[:, None, None]
+    )
+    return columns
 
 
 def sample(

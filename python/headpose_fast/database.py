@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, overload
 
 from headpose_fast import _core
 
@@ -92,7 +92,11 @@ class Database(Sequence[Photograph]):
         """Count the photographs."""
         return len(self.photographs)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+    @overload
+    def __getitem__(self, index: int) -> Photograph: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Photograph, ...]: ...
+    def __getitem__(self, index: int | slice) -> Photograph | tuple[Photograph, ...]:
         """Return a photograph, or a tuple of them for a slice."""
         return self.photographs[index]
 

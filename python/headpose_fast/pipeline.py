@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,7 +158,7 @@ def _find_database() -> Path:
     for name in _ARCHIVES:
         if Path(name).is_file():
             return Path(name)
-    if Path("Person01").is_dir():
+    if Path("Person01").is_dir() or Path("Personne01").is_dir():
         return Path()
     raise FileNotFoundError(
         f"no database: there is neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}; "
@@ -185,18 +185,14 @@ def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float3
 @contextlib.contextmanager
 def _complete_file(target: Path) -> Iterator[Path]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    # Not by `tempfile`, whose files are for their owner alone: this becomes one like any other.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        # Made for its owner alone; give it the permissions that any new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, name):
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(target)
         raise
