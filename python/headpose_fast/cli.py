@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.sample:
             from headpose_fast.sample import sample_database
 
-            options.input = sample_database()
+            show = sys.stderr.isatty() and not options.quiet
+            options.input = sample_database(_show_progress if show else None)
         prepared = prepare(
             options.input,
             options.output,
@@ -133,6 +134,11 @@ def _persons(text: str) -> tuple[int, ...]:
     if len(set(persons)) < len(persons):
         raise argparse.ArgumentTypeError(f"{text!r} names a person twice")
     return persons
+
+
+def _show_progress(done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\rsample database: {done:,} of {total:,} photographs", end=end, file=sys.stderr)
 
 
 def _summary(prepared: Prepared) -> str:
