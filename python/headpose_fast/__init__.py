@@ -4,7 +4,7 @@ from headpose_fast._core import __version__
 from headpose_fast.bundle import Bundle, load
 from headpose_fast.database import Database, DatabaseError, FaceBox, Photograph, open_database
 from headpose_fast.pipeline import Prepared, prepare
-from headpose_fast.samples import Crops, plan_crops, render
+from headpose_fast.rendering import Crops, plan_crops, render
 
 __all__ = [
     "Bundle",

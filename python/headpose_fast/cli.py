@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare
-from headpose_fast.samples import MOST_SEED, SIZES
+from headpose_fast.rendering import MOST_SEED, SIZES
 
 _MOST_PASSES = 9999
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
 from headpose_fast.database import DatabaseError, Photograph, open_database
-from headpose_fast.samples import SIZES, AspectRatio, plan_crops, raise_failures
+from headpose_fast.rendering import SIZES, AspectRatio, plan_crops, raise_failures
 
 #: The people that the original script tests with.
 TEST_PERSONS = (5, 10, 15)
