@@ -63,6 +63,16 @@ pub struct Crop {
     pub h: i32,
 }
 
+impl Crop {
+    /// Whether it is not empty and lies inside a picture.
+    pub fn is_inside(&self, width: usize, height: usize) -> bool {
+        let fits = |start: i32, length: i32, size: usize| {
+            start >= 0 && length > 0 && i64::from(start) + i64::from(length) <= size as i64
+        };
+        fits(self.x, self.w, width) && fits(self.y, self.h, height)
+    }
+}
+
 /// Why a photograph cannot be cropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CropError {

@@ -4,15 +4,21 @@
 //! upsampling), the ones `cv2.imread` and Pillow give. `libjpeg-turbo-rs` was chosen because it is
 //! the only decoder that gives them and builds without C: docs/decoders.md has the comparison.
 
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError as DecoderError, PixelFormat};
+use libjpeg_turbo_rs::{
+    DecodeLimits, Decoder, JpegError as DecoderError, PixelFormat, RestartResyncStrategy,
+    ResyncAction,
+};
 use thiserror::Error;
 
 /// Most pixels a photograph may have: 64 megapixels, four times a common camera's. Larger headers
 /// are refused before anything is allocated for them.
 pub const MOST_PIXELS: u64 = 1 << 26;
 
-/// Bytes per pixel of [`Photo::pixels`].
+/// Planes of a [`Photo`]: blue, green, red.
 pub const CHANNELS: usize = 3;
+
+/// Bytes behind the last plane, so that a load of many bytes at a pixel never leaves the buffer.
+const MARGIN: usize = 64;
 
 /// Why a file is not a photograph that can be used.
 #[derive(Debug, Error)]
@@ -31,17 +37,27 @@ pub enum JpegError {
         /// Height in the header.
         height: usize,
     },
+    /// The end marker is missing.
+    #[error("damaged JPEG: it ends before its end marker")]
+    NoEnd,
     /// The file ends early, or what it holds is not what a JPEG holds there.
     #[error("damaged JPEG: {0}")]
     Damaged(#[source] DecoderError),
 }
 
-/// A decoded photograph. The buffer is kept and used again by [`Photo::decode`].
+/// A decoded photograph: planes of bytes. The buffer is kept and used again.
 #[derive(Default)]
 pub struct Photo {
     width: usize,
     height: usize,
-    pixels: Vec<u8>,
+    planes: Vec<u8>,
+}
+
+/// Decodes photographs, keeping its scratch buffer between them.
+#[derive(Default)]
+pub struct PhotoDecoder {
+    /// Blue, green and red of one pixel after the other.
+    interleaved: Vec<u8>,
 }
 
 /// The parsed header of a JPEG.
@@ -49,6 +65,15 @@ pub struct Header<'a> {
     decoder: Decoder<'a>,
     /// EXIF orientation, 1 to 8.
     orientation: u8,
+}
+
+/// A restart marker out of turn is damage, not something to be guessed around.
+struct NoResync;
+
+impl RestartResyncStrategy for NoResync {
+    fn on_desync(&mut self, _expected: u8, _found: Option<u8>) -> ResyncAction {
+        ResyncAction::Abort
+    }
 }
 
 impl<'a> Header<'a> {
@@ -84,8 +109,14 @@ impl<'a> Header<'a> {
         if let Some(what) = refused {
             return Err(JpegError::Unsupported(what));
         }
+        // The decoder does not miss it: what comes after the last block may be cut off.
+        if !jpeg.windows(2).rev().any(|marker| marker == [0xFF, 0xD9]) {
+            return Err(JpegError::NoEnd);
+        }
         decoder.set_output_format(PixelFormat::Bgr);
+        decoder.set_block_smoothing(true); // as libjpeg-turbo has it by default
         decoder.set_stop_on_warning(true);
+        decoder.set_resync_strategy(NoResync);
         let orientation = decoder.exif_orientation().unwrap_or(1);
         Ok(Header { decoder, orientation })
     }
@@ -101,13 +132,25 @@ impl<'a> Header<'a> {
 }
 
 impl Photo {
-    /// A picture that is decoded already: rows of blue, green and red bytes.
+    /// A picture that is decoded already: blue, green and red of one pixel after the other.
     ///
     /// # Panics
     /// If there are not [`CHANNELS`] bytes for each of `width` x `height` pixels.
-    pub fn from_bgr(width: usize, height: usize, pixels: Vec<u8>) -> Self {
-        assert_eq!(pixels.len(), width * height * CHANNELS);
-        Photo { width, height, pixels }
+    pub fn from_bgr(width: usize, height: usize, pixels: &[u8]) -> Self {
+        let mut photo = Photo::default();
+        photo.fill(width, height, pixels);
+        photo
+    }
+
+    fn fill(&mut self, width: usize, height: usize, pixels: &[u8]) {
+        let size = width * height;
+        assert_eq!(pixels.len(), size * CHANNELS);
+        (self.width, self.height) = (width, height);
+        // Shrinking or growing leaves old bytes in place; all of them are overwritten.
+        self.planes.resize(size * CHANNELS + MARGIN, 0);
+        let (blue, rest) = self.planes.split_at_mut(size);
+        let (green, red) = rest.split_at_mut(size);
+        separate(pixels, blue, green, red);
     }
 
     /// Width in pixels.
@@ -120,25 +163,38 @@ impl Photo {
         self.height
     }
 
-    /// Row `y`: blue, green and red of each pixel, [`CHANNELS`] bytes.
-    pub fn row(&self, y: usize) -> &[u8] {
-        &self.pixels[y * self.width * CHANNELS..][..self.width * CHANNELS]
+    /// Row `y` of the planes blue, green and red from pixel `x` on. What follows behind the row's
+    /// end, [`MARGIN`] bytes or more, is other rows or means nothing.
+    pub fn rows_from(&self, x: usize, y: usize) -> [&[u8]; CHANNELS] {
+        let size = self.width * self.height;
+        [0, 1, 2].map(|channel| &self.planes[channel * size + y * self.width + x..])
     }
+}
 
-    /// Decodes a photograph into this one's buffer, turned as EXIF says.
+/// Divides interleaved pixels into planes.
+fn separate(pixels: &[u8], blue: &mut [u8], green: &mut [u8], red: &mut [u8]) {
+    for (((pixel, blue), green), red) in pixels.chunks_exact(CHANNELS).zip(blue).zip(green).zip(red)
+    {
+        (*blue, *green, *red) = (pixel[0], pixel[1], pixel[2]);
+    }
+}
+
+impl PhotoDecoder {
+    /// Decodes a JPEG into `photo`, turned as EXIF says.
     ///
     /// # Errors
     /// Whatever [`Header::parse`] refuses, and damage: nothing is filled with grey.
-    pub fn decode(&mut self, jpeg: &[u8]) -> Result<(), JpegError> {
+    pub fn decode(&mut self, jpeg: &[u8], photo: &mut Photo) -> Result<(), JpegError> {
         let header = Header::parse(jpeg)?;
-        (self.width, self.height) = header.size();
+        let (width, height) = header.size();
         if header.orientation > 1 {
             let image = header.decoder.decode_image().map_err(JpegError::Damaged)?;
-            self.pixels = image.apply_orientation_value(header.orientation).into_vec();
+            let image = image.apply_orientation_value(header.orientation);
+            photo.fill(width, height, image.as_bytes());
         } else {
-            // Shrinking or growing leaves old pixels in place; all of them are overwritten.
-            self.pixels.resize(self.width * self.height * CHANNELS, 0);
-            header.decoder.decode_image_into(&mut self.pixels).map_err(JpegError::Damaged)?;
+            self.interleaved.resize(width * height * CHANNELS, 0);
+            header.decoder.decode_image_into(&mut self.interleaved).map_err(JpegError::Damaged)?;
+            photo.fill(width, height, &self.interleaved);
         }
         Ok(())
     }

@@ -21,3 +21,4 @@ pub mod jpeg;
 mod py;
 pub mod render;
 pub mod resize;
+mod simd;

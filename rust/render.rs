@@ -14,7 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::crops::Crop;
-use crate::jpeg::{CHANNELS, JpegError, Photo};
+use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder};
 use crate::resize::Resizer;
 
 /// Photographs in a group.
@@ -231,6 +231,7 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
     /// any more, but the rest are still decoded, so that all bad ones are reported at once.
     fn work(&self) -> io::Result<()> {
         let mut photos: Vec<Photo> = (0..GROUP).map(|_| Photo::default()).collect();
+        let mut decoder = PhotoDecoder::default();
         let mut resizer = Resizer::new(self.size.width, self.size.height);
         let mut scratch = Vec::new();
         while let Some(Job { first, runs }) = self.next_job() {
@@ -239,7 +240,7 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
                 if self.stopped() {
                     return Ok(());
                 }
-                if let Err(error) = self.load(photo, i) {
+                if let Err(error) = self.load(&mut decoder, photo, i) {
                     self.bad.lock().expect("no worker panics with it").push((i, error));
                 }
             }
@@ -260,16 +261,15 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
     }
 
     /// Decodes photograph `i` and checks that all its crops are inside it.
-    fn load(&self, photo: &mut Photo, i: usize) -> Result<(), PhotographError> {
-        photo.decode(self.jpegs[i].as_ref())?;
+    fn load(
+        &self,
+        decoder: &mut PhotoDecoder,
+        photo: &mut Photo,
+        i: usize,
+    ) -> Result<(), PhotographError> {
+        decoder.decode(self.jpegs[i].as_ref(), photo)?;
         let (width, height) = (photo.width(), photo.height());
-        let outside = |crop: &&Crop| {
-            let Crop { x, y, w, h } = **crop;
-            let fits = |start: i32, length: i32, size: usize| {
-                start >= 0 && length > 0 && i64::from(start) + i64::from(length) <= size as i64
-            };
-            !fits(x, w, width) || !fits(y, h, height)
-        };
+        let outside = |crop: &&Crop| !crop.is_inside(width, height);
         match self.crops.iter().skip(i).step_by(self.jpegs.len()).find(outside) {
             Some(&crop) => Err(PhotographError::CropLeavesPicture { crop, width, height }),
             None => Ok(()),

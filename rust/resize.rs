@@ -10,6 +10,7 @@
 
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, Photo};
+use crate::simd::{LANES, Shuffles, available};
 
 /// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
 static UNIT: [f32; 256] = {
@@ -24,15 +25,15 @@ static UNIT: [f32; 256] = {
 
 /// Where one output pixel comes from on one axis.
 #[derive(Clone, Copy)]
-struct Tap {
+pub(crate) struct Tap {
     /// Index of the pixel at or before it.
-    near: usize,
+    pub near: usize,
     /// Index of the pixel after it.
-    far: usize,
+    pub far: usize,
     /// Weight of `near`: `1 - far_weight`.
-    near_weight: f32,
+    pub near_weight: f32,
     /// Weight of `far`.
-    far_weight: f32,
+    pub far_weight: f32,
 }
 
 /// Fills `taps` for an axis of `n_in` pixels. `clear_at_border` is the rule of the x axis.
@@ -60,20 +61,35 @@ pub struct Resizer {
     down: Vec<Tap>,
     /// The two rows of the crop, resized along x, that were used last: three planes each.
     rows: [Row; 2],
+    /// `None` where the processor has no SIMD that serves.
+    shuffles: Option<Shuffles>,
 }
 
 struct Row {
     /// Row of the crop; `None` for a stale one.
     y: Option<usize>,
+    /// Planes of `width` values, with room behind each for a whole number of SIMD lanes.
     values: Vec<f32>,
 }
 
 impl Resizer {
-    /// For samples of `width` x `height` pixels.
+    /// For samples of `width` x `height` pixels, with what this processor can do best.
     pub fn new(width: usize, height: usize) -> Self {
+        let mut resizer = Self::plain(width, height);
+        resizer.shuffles = available().then(Shuffles::default);
+        resizer
+    }
+
+    /// The same without SIMD.
+    pub fn plain(width: usize, height: usize) -> Self {
         let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
-        let row = || Row { y: None, values: vec![0.0; CHANNELS * width] };
-        Resizer { across: vec![tap; width], down: vec![tap; height], rows: [row(), row()] }
+        let row = || Row { y: None, values: vec![0.0; CHANNELS * width.next_multiple_of(LANES)] };
+        Resizer {
+            across: vec![tap; width],
+            down: vec![tap; height],
+            rows: [row(), row()],
+            shuffles: None,
+        }
     }
 
     /// Renders `crop` of `photo` into `sample`: planes blue, green, red of `height` x `width`
@@ -82,20 +98,24 @@ impl Resizer {
     /// # Panics
     /// If the crop is empty or leaves the photograph, or `sample` has another length.
     pub fn render(&mut self, photo: &Photo, crop: Crop, sample: &mut [f32]) {
-        let Crop { x, y, w, h } = crop;
-        let (x, y, w, h) = (x as usize, y as usize, w as usize, h as usize);
         let (width, height) = (self.across.len(), self.down.len());
         assert_eq!(sample.len(), CHANNELS * width * height);
-        let row = |at: usize| &photo.row(y + at)[x * CHANNELS..(x + w) * CHANNELS];
+        assert!(crop.is_inside(photo.width(), photo.height()));
+        let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
+        let rows = |at: usize| photo.rows_from(x, y + at);
 
         if w == 2 * width && h == 2 * height {
             for d in 0..height {
-                halve(row(2 * d), row(2 * d + 1), planes_of_row(sample, width, d));
+                let (top, bottom) = (rows(2 * d), rows(2 * d + 1));
+                for (channel, out) in planes_of_row(sample, width, d).enumerate() {
+                    halve(top[channel], bottom[channel], out);
+                }
             }
             return;
         }
         fill_taps(&mut self.across, w, true);
         fill_taps(&mut self.down, h, false);
+        let shuffles = self.shuffles.as_mut().and_then(|s| s.prepare(&self.across).then_some(&*s));
         for stale in &mut self.rows {
             stale.y = None;
         }
@@ -104,14 +124,18 @@ impl Resizer {
                 // Neighbouring rows have different parity, so the two in use never share a slot.
                 let slot = &mut self.rows[y % 2];
                 if slot.y != Some(y) {
-                    across(row(y), &self.across, &mut slot.values);
+                    match &shuffles {
+                        Some(shuffles) => shuffles.across(rows(y), &mut slot.values),
+                        None => across(rows(y), &self.across, &mut slot.values),
+                    }
                     slot.y = Some(y);
                 }
             }
-            let (near, far) = (&self.rows[tap.near % 2].values, &self.rows[tap.far % 2].values);
-            for (plane, out) in planes_of_row(sample, width, d).enumerate() {
-                let from = plane * width..(plane + 1) * width;
-                down(&near[from.clone()], &far[from], tap, out);
+            let planes =
+                |y: usize| self.rows[y % 2].values.chunks_exact(width.next_multiple_of(LANES));
+            let rows = planes(tap.near).zip(planes(tap.far));
+            for ((near, far), out) in rows.zip(planes_of_row(sample, width, d)) {
+                down(near, far, tap, out);
             }
         }
     }
@@ -123,12 +147,11 @@ fn planes_of_row(sample: &mut [f32], width: usize, d: usize) -> impl Iterator<It
     sample.chunks_exact_mut(plane).map(move |plane| &mut plane[d * width..(d + 1) * width])
 }
 
-/// Resizes a row of interleaved bytes along x into planes of floats.
-fn across(row: &[u8], taps: &[Tap], out: &mut [f32]) {
-    for (channel, plane) in out.chunks_exact_mut(taps.len()).enumerate() {
+/// Resizes a row along x.
+fn across(rows: [&[u8]; CHANNELS], taps: &[Tap], out: &mut [f32]) {
+    for (row, plane) in rows.into_iter().zip(out.chunks_exact_mut(out.len() / CHANNELS)) {
         for (tap, out) in taps.iter().zip(plane) {
-            let near = UNIT[usize::from(row[tap.near * CHANNELS + channel])];
-            let far = UNIT[usize::from(row[tap.far * CHANNELS + channel])];
+            let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
             *out = near * tap.near_weight + far * tap.far_weight;
         }
     }
@@ -142,13 +165,9 @@ fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
 }
 
 /// Averages squares of four pixels, in OpenCV's order of additions.
-fn halve<'a>(top: &[u8], bottom: &[u8], planes: impl Iterator<Item = &'a mut [f32]>) {
-    for (channel, out) in planes.enumerate() {
-        for (x, out) in out.iter_mut().enumerate() {
-            let at = |row: &[u8], x: usize| UNIT[usize::from(row[x * CHANNELS + channel])];
-            let (left, right) = (2 * x, 2 * x + 1);
-            *out =
-                (((at(top, left) + at(top, right)) + at(bottom, left)) + at(bottom, right)) * 0.25;
-        }
+fn halve(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+    for ((top, bottom), out) in top.chunks_exact(2).zip(bottom.chunks_exact(2)).zip(out) {
+        let [a, b, c, d] = [top[0], top[1], bottom[0], bottom[1]].map(|v| UNIT[usize::from(v)]);
+        *out = (((a + b) + c) + d) * 0.25;
     }
 }

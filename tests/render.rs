@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use headpose_fast::crops::Crop;
 use headpose_fast::file::{Encoding, FileRun};
-use headpose_fast::jpeg::Photo;
+use headpose_fast::jpeg::{Photo, PhotoDecoder};
 use headpose_fast::render::{GROUP, MemoryRun, RenderError, Run, Size, render};
 use headpose_fast::resize::Resizer;
 
@@ -39,7 +39,7 @@ fn samples(jpegs: &[Vec<u8>], crops: &[Crop], workers: usize) -> Result<Vec<f32>
 fn workers_do_not_change_a_bit() {
     let (jpegs, crops) = batch();
     let mut photo = Photo::default();
-    photo.decode(&jpeg()).unwrap();
+    PhotoDecoder::default().decode(&jpeg(), &mut photo).unwrap();
     let mut expected = vec![0.0; crops.len() * SIZE.values()];
     for (crop, sample) in crops.iter().zip(expected.chunks_exact_mut(SIZE.values())) {
         Resizer::new(SIZE.width, SIZE.height).render(&photo, *crop, sample);

@@ -15,7 +15,7 @@ fn size(text: &str) -> (usize, usize) {
 #[test]
 fn every_kind_of_resize_gives_the_golden_bits() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/resize");
-    let photo = Photo::from_bgr(48, 40, fs::read(folder.join("picture_48x40.bgr")).unwrap());
+    let photo = Photo::from_bgr(48, 40, &fs::read(folder.join("picture_48x40.bgr")).unwrap());
     let mut seen = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -29,21 +29,48 @@ fn every_kind_of_resize_gives_the_golden_bits() {
             .chunks_exact(4)
             .map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
             .collect();
-        let mut sample = vec![f32::NAN; 3 * width * height];
         let crop = Crop { x: 3, y: 2, w: w as i32, h: h as i32 };
-        Resizer::new(width, height).render(&photo, crop, &mut sample);
-        let bits: Vec<u32> = sample.iter().map(|value| value.to_bits()).collect();
-        assert_eq!(bits, expected, "{path:?}");
+        for mut resizer in [Resizer::plain(width, height), Resizer::new(width, height)] {
+            let mut sample = vec![f32::NAN; 3 * width * height];
+            resizer.render(&photo, crop, &mut sample);
+            let bits: Vec<u32> = sample.iter().map(|value| value.to_bits()).collect();
+            assert_eq!(bits, expected, "{path:?}");
+        }
         seen += 1;
     }
     assert_eq!(seen, 14);
 }
 
+/// A picture with every byte in it.
+fn photo(width: usize, height: usize) -> Photo {
+    let bytes: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 256) as u8).collect();
+    Photo::from_bgr(width, height, &bytes)
+}
+
+/// On a machine without SIMD both are the plain path, and this shows nothing.
+#[test]
+fn simd_and_the_plain_path_agree_to_the_bit() {
+    let photo = photo(384, 288);
+    for (width, height) in [(84, 84), (96, 54), (33, 17), (8, 1), (1, 9), (224, 224)] {
+        let (mut simd, mut plain) = (Resizer::new(width, height), Resizer::plain(width, height));
+        let mut samples = [(); 2].map(|()| vec![0.0; 3 * width * height]);
+        // Sizes from a pixel to all of it, at all places, the last row and column among them.
+        for i in 0..400 {
+            let (w, h) = (1 + i * 37 % 384, 1 + i * 53 % 288);
+            let (x, y) = (i * 29 % (385 - w), (i * 31 + 288 - h) % (289 - h));
+            simd.render(&photo, Crop { x, y, w, h }, &mut samples[0]);
+            plain.render(&photo, Crop { x, y, w, h }, &mut samples[1]);
+            let bits =
+                samples.each_ref().map(|s| s.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+            assert!(bits[0] == bits[1], "{w} x {h} at ({x}, {y}) to {width} x {height}");
+        }
+    }
+}
+
 /// A resizer keeps rows between crops: none may be taken for one of the next crop.
 #[test]
 fn a_resizer_that_has_been_used_gives_the_same_bits() {
-    let bytes = (0..60 * 50 * 3).map(|i| (i * i % 251) as u8).collect();
-    let photo = Photo::from_bgr(60, 50, bytes);
+    let photo = photo(60, 50);
     let mut used = Resizer::new(8, 6);
     for i in 0..200 {
         let (w, h) = (1 + i * 7 % 59, 1 + i * 11 % 49);

@@ -129,8 +129,8 @@ def test_a_damaged_photograph_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     files = members(SMALL_DATABASE)
     damaged = [name for name in files if name.endswith(".jpg")][::3]
     for name in damaged:
-        # The header is whole, so that the damage is found when rendering has begun.
-        files[name] = files[name][:-2000]
+        # Both ends are whole, so that the damage is found when rendering has begun.
+        files[name] = files[name][:-2000] + files[name][-2:]
     archive = write_tar(tmp_path / "db.tar", files)
     out = tmp_path / "out"
     out.mkdir()
