@@ -11,6 +11,9 @@ use thiserror::Error;
 /// seed 0 takes 338 at 1:1 and 752 at 16:9.
 const MOST_TRIPLES: u32 = 1_000_000;
 
+/// Numbers drawn between two questions whether to go on: some milliseconds.
+const POLL: u64 = 1 << 20;
+
 /// Crop heights are multiples of this many pixels.
 const HEIGHT_STEP: i64 = 9;
 
@@ -201,13 +204,17 @@ impl Frame {
 ///
 /// M. Matsumoto, T. Nishimura: Mersenne Twister (MT19937), seeded by `init_genrand`, two outputs
 /// to a double of 53 bits (`genrand_res53`).
-struct Stream(Mt);
+struct Stream {
+    generator: Mt,
+    drawn: u64,
+}
 
 impl Stream {
     /// The next double in [0, 1).
     fn next(&mut self) -> f64 {
-        let high = f64::from(self.0.next_u32() >> 5);
-        let low = f64::from(self.0.next_u32() >> 6);
+        self.drawn += 1;
+        let high = f64::from(self.generator.next_u32() >> 5);
+        let low = f64::from(self.generator.next_u32() >> 6);
         (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
     }
 
@@ -238,7 +245,7 @@ pub struct Part<'a> {
 }
 
 /// Plans the crops of all parts from one stream, pass-major: sample `k * n + i` of a part is pass k
-/// of photograph i of n. `keep_going` is asked before each pass.
+/// of photograph i of n. `keep_going` is asked now and then.
 ///
 /// # Errors
 /// All photographs that cannot be cropped, found before the first draw, or the one whose crop is
@@ -255,15 +262,19 @@ pub fn plan(
     if !bad.is_empty() {
         return Err(PlanError::Photographs(bad));
     }
-    let mut stream = Stream(Mt::new(seed));
+    let mut stream = Stream { generator: Mt::new(seed), drawn: 0 };
+    let mut next_poll = 0;
     let mut crops = Vec::new();
     let mut before = 0;
     for part in parts {
         for _ in 0..part.passes {
-            if !keep_going() {
-                return Err(PlanError::Cancelled);
-            }
             for (i, frame) in part.frames.iter().enumerate() {
+                if stream.drawn >= next_poll {
+                    next_poll = stream.drawn + POLL;
+                    if !keep_going() {
+                        return Err(PlanError::Cancelled);
+                    }
+                }
                 let crop = frame.draw(ratio, &mut stream);
                 let crop =
                     crop.map_err(|error| PlanError::Photographs(vec![(before + i, error)]))?;

@@ -10,6 +10,8 @@ use libjpeg_turbo_rs::{
 };
 use thiserror::Error;
 
+use crate::simd::{Loops, vectorised};
+
 /// Most pixels a photograph may have: 64 megapixels, four times a common camera's. Larger headers
 /// are refused before anything is allocated for them.
 pub const MOST_PIXELS: u64 = 1 << 26;
@@ -150,7 +152,7 @@ impl Photo {
         self.planes.resize(size * CHANNELS + MARGIN, 0);
         let (blue, rest) = self.planes.split_at_mut(size);
         let (green, red) = rest.split_at_mut(size);
-        separate(pixels, blue, green, red);
+        vectorised(Separate { pixels, blue, green, red });
     }
 
     /// Width in pixels.
@@ -172,10 +174,20 @@ impl Photo {
 }
 
 /// Divides interleaved pixels into planes.
-fn separate(pixels: &[u8], blue: &mut [u8], green: &mut [u8], red: &mut [u8]) {
-    for (((pixel, blue), green), red) in pixels.chunks_exact(CHANNELS).zip(blue).zip(green).zip(red)
-    {
-        (*blue, *green, *red) = (pixel[0], pixel[1], pixel[2]);
+struct Separate<'a> {
+    pixels: &'a [u8],
+    blue: &'a mut [u8],
+    green: &'a mut [u8],
+    red: &'a mut [u8],
+}
+
+impl Loops for Separate<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let planes = self.blue.iter_mut().zip(self.green).zip(self.red);
+        for (pixel, ((blue, green), red)) in self.pixels.chunks_exact(CHANNELS).zip(planes) {
+            (*blue, *green, *red) = (pixel[0], pixel[1], pixel[2]);
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn os_error(error: io::Error, path: &Path) -> PyErr {
             // Rust writes the code behind the reason; Python writes it in front of it.
             let reason = error.to_string();
             let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
-            PyOSError::new_err((code, reason, path.to_owned()))
+            PyOSError::new_err((code, reason, path.as_os_str().to_owned()))
         }
         None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
@@ -46,14 +46,18 @@ fn read_archive<'py>(
     path: PathBuf,
     wanted: &Bound<'py, PyAny>,
 ) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
-    let members = archive::read(&path, |name| {
-        py.check_signals()?;
-        wanted.call1((name,))?.is_truthy()
+    let wanted = wanted.clone().unbind();
+    let members = py.detach(|| {
+        archive::read(
+            &path,
+            |name| Python::attach(|py| wanted.bind(py).call1((name,))?.is_truthy()),
+            || Python::attach(|py| py.check_signals()),
+        )
     });
     let members = members.map_err(|error| match error {
         ArchiveError::System(error) => os_error(error, &path),
         damaged @ ArchiveError::Damaged(_) => PyValueError::new_err(damaged.to_string()),
-        ArchiveError::Wanted(error) => error,
+        ArchiveError::Caller(error) => error,
     })?;
     Ok(members.into_iter().map(|(name, data)| (name, PyBytes::new(py, &data))).collect())
 }

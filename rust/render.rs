@@ -179,16 +179,23 @@ where
     let mut result = Ok(());
     thread::scope(|scope| {
         let (done, finished) = mpsc::channel();
-        for _ in 0..workers.clamp(1, groups) {
+        for started in 0..workers.clamp(1, groups) {
             let (batch, done) = (&batch, done.clone());
-            scope.spawn(move || {
+            let worker = move || {
                 let outcome = batch.work();
                 if outcome.is_err() {
                     batch.stop.store(true, Ordering::Relaxed);
                 }
                 // The receiver lives until every sender is gone.
                 let _ = done.send(outcome);
-            });
+            };
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, worker) {
+                // Those that started do all the work; without any there is none.
+                if started == 0 {
+                    result = Err(RenderError::Output(error));
+                }
+                break;
+            }
         }
         drop(done);
         loop {

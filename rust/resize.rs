@@ -10,7 +10,7 @@
 
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, Photo};
-use crate::simd::{LANES, Shuffles, available};
+use crate::simd::{LANES, Loops, Shuffles, available, vectorised};
 
 /// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
 static UNIT: [f32; 256] = {
@@ -37,6 +37,7 @@ pub(crate) struct Tap {
 }
 
 /// Fills `taps` for an axis of `n_in` pixels. `clear_at_border` is the rule of the x axis.
+#[inline(always)]
 fn fill_taps(taps: &mut [Tap], n_in: usize, clear_at_border: bool) {
     let scale = n_in as f64 / taps.len() as f64;
     let last = n_in as isize - 1;
@@ -98,7 +99,27 @@ impl Resizer {
     /// # Panics
     /// If the crop is empty or leaves the photograph, or `sample` has another length.
     pub fn render(&mut self, photo: &Photo, crop: Crop, sample: &mut [f32]) {
-        let (width, height) = (self.across.len(), self.down.len());
+        let loops = Render { resizer: self, photo, crop, sample };
+        match loops.resizer.shuffles {
+            Some(_) => vectorised(loops),
+            None => loops.run(),
+        }
+    }
+}
+
+/// The arguments of [`Resizer::render`].
+struct Render<'a> {
+    resizer: &'a mut Resizer,
+    photo: &'a Photo,
+    crop: Crop,
+    sample: &'a mut [f32],
+}
+
+impl Loops for Render<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Render { resizer: this, photo, crop, sample } = self;
+        let (width, height) = (this.across.len(), this.down.len());
         assert_eq!(sample.len(), CHANNELS * width * height);
         assert!(crop.is_inside(photo.width(), photo.height()));
         let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
@@ -113,26 +134,26 @@ impl Resizer {
             }
             return;
         }
-        fill_taps(&mut self.across, w, true);
-        fill_taps(&mut self.down, h, false);
-        let shuffles = self.shuffles.as_mut().and_then(|s| s.prepare(&self.across).then_some(&*s));
-        for stale in &mut self.rows {
+        fill_taps(&mut this.across, w, true);
+        fill_taps(&mut this.down, h, false);
+        let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
+        for stale in &mut this.rows {
             stale.y = None;
         }
-        for (d, tap) in self.down.iter().enumerate() {
+        for (d, tap) in this.down.iter().enumerate() {
             for y in [tap.near, tap.far] {
                 // Neighbouring rows have different parity, so the two in use never share a slot.
-                let slot = &mut self.rows[y % 2];
+                let slot = &mut this.rows[y % 2];
                 if slot.y != Some(y) {
                     match &shuffles {
                         Some(shuffles) => shuffles.across(rows(y), &mut slot.values),
-                        None => across(rows(y), &self.across, &mut slot.values),
+                        None => across(rows(y), &this.across, &mut slot.values),
                     }
                     slot.y = Some(y);
                 }
             }
             let planes =
-                |y: usize| self.rows[y % 2].values.chunks_exact(width.next_multiple_of(LANES));
+                |y: usize| this.rows[y % 2].values.chunks_exact(width.next_multiple_of(LANES));
             let rows = planes(tap.near).zip(planes(tap.far));
             for ((near, far), out) in rows.zip(planes_of_row(sample, width, d)) {
                 down(near, far, tap, out);
@@ -142,6 +163,7 @@ impl Resizer {
 }
 
 /// Row `d` of each of the sample's planes.
+#[inline(always)]
 fn planes_of_row(sample: &mut [f32], width: usize, d: usize) -> impl Iterator<Item = &mut [f32]> {
     let plane = sample.len() / CHANNELS;
     sample.chunks_exact_mut(plane).map(move |plane| &mut plane[d * width..(d + 1) * width])
@@ -158,6 +180,7 @@ fn across(rows: [&[u8]; CHANNELS], taps: &[Tap], out: &mut [f32]) {
 }
 
 /// Blends two rows.
+#[inline(always)]
 fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
     for ((near, far), out) in near.iter().zip(far).zip(out) {
         *out = near * tap.near_weight + far * tap.far_weight;
@@ -165,6 +188,7 @@ fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
 }
 
 /// Averages squares of four pixels, in OpenCV's order of additions.
+#[inline(always)]
 fn halve(top: &[u8], bottom: &[u8], out: &mut [f32]) {
     for ((top, bottom), out) in top.chunks_exact(2).zip(bottom.chunks_exact(2)).zip(out) {
         let [a, b, c, d] = [top[0], top[1], bottom[0], bottom[1]].map(|v| UNIT[usize::from(v)]);

@@ -32,6 +32,27 @@ pub fn available() -> bool {
     false
 }
 
+/// Work in plain loops, of which the compiler makes vectors.
+pub trait Loops {
+    /// Does it. This and what it calls must be `#[inline(always)]`, or it is compiled by itself.
+    fn run(self);
+}
+
+/// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (As closures
+/// or function values they would be compiled by themselves, without AVX2.)
+pub fn vectorised(loops: impl Loops) {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(loops: impl Loops) {
+            loops.run();
+        }
+        // SAFETY: AVX2 is there.
+        return unsafe { with_avx2(loops) };
+    }
+    loops.run();
+}
+
 /// How [`LANES`] neighbouring output values come from a row of a plane.
 #[derive(Clone)]
 struct Group {

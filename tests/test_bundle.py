@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FETCHED, Load, digest, python3, python27
+from conftest import FETCHED, GOLDEN, Load, digest, python3, python27
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +108,23 @@ def test_load_gives_the_arrays_of_every_kind(kind: Kind, tmp_path: Path) -> None
         assert array.dtype == np.float32
         assert type(array) is np.ndarray
         assert array.flags.carray
+
+
+def test_load_gives_the_arrays_of_the_golden_file_of_python_2() -> None:
+    expected = arrays(3, 2, 4, 5)
+    path = GOLDEN / "protocol0_python2.7_numpy1.16.6_train3_test2_5x4.pkl"
+    for array, wanted in zip(load(path), expected, strict=True):
+        assert np.array_equal(array, wanted)
+
+
+def test_what_is_not_base64_is_refused(tmp_path: Path) -> None:
+    bundle = arrays(3, 2, 5, 4)
+    path = write(tmp_path / "bundle.pkl", "any", bundle)
+    content = bytearray(path.read_bytes())
+    content[layout("any", 3, 2, 5, 4).arrays[0].pieces[0].offset + 7] = ord("*")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bundle\.pkl: (Incorrect padding|damaged)"):
+        load(path)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 7, 54, 96), (120, 3, 84, 84)])
@@ -237,10 +254,15 @@ def test_load_refuses_what_is_cut_or_changed(kind: Kind, tmp_path: Path) -> None
 
 def test_a_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.pkl"
-    header = b"headpose-fast 1 any 9999999999 9999999999 99999 99999"
-    path.write_bytes(b"\x80\x02U" + bytes([len(header)]) + header + b"0" + b"x" * 1000)
-    with pytest.raises(ValueError, match="ends early"):
-        load(path)
+    for counts, reason in (
+        ("2000000000 2000000000 99999 99999", "ends early"),
+        ("9999999999 1 1 1", "makes no sense"),
+        ("1 0 1 1", "makes no sense"),
+    ):
+        header = f"headpose-fast 1 any {counts}".encode()
+        path.write_bytes(b"\x80\x02U" + bytes([len(header)]) + header + b"0" + b"x" * 1000)
+        with pytest.raises(ValueError, match=reason):
+            load(path)
     path.write_bytes(b"\x80\x02U" + bytes([28]) + b"headpose-fast 2 any 1 1 1 10")
     with pytest.raises(ValueError, match="newer headpose-fast"):
         load(path)

@@ -87,6 +87,32 @@ def test_a_folder_is_read_like_an_archive(tmp_path: Path, above: str) -> None:
     ]
 
 
+def test_a_folder_of_one_person_is_a_database(tmp_path: Path) -> None:
+    with tarfile.open(SMALL_DATABASE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    assert open_database(tmp_path / "Person05").persons == (5,)
+
+
+def test_copies_further_down_are_not_read(tmp_path: Path) -> None:
+    for above in (".", "backup"):
+        with tarfile.open(SMALL_DATABASE) as archive:
+            archive.extractall(tmp_path / above, filter="data")
+    assert len(open_database(tmp_path)) == 8
+    assert len(open_database(tmp_path / "backup")) == 8
+
+
+def test_folders_above_may_have_any_name(tmp_path: Path) -> None:
+    files = {f"K\udcf6pfe\n/{n}": c for n, c in database("person01146+0+0").items()}
+    assert len(open_database(write_tar(tmp_path / "db.tar", files))) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(DatabaseError, match=r"pipe\.tar: .*not a file"):
+        open_database(tmp_path / "pipe.tar")
+
+
 def test_the_older_distribution_is_read(tmp_path: Path) -> None:
     stem = "personne03146+0+0"
     files = {f"Personne03/{stem}.jpg": b"jpeg", f"Personne03/{stem}.txt": label(stem)}
@@ -284,7 +310,7 @@ def test_missing_photographs_are_listed_briefly(tmp_path: Path) -> None:
     opened = open_database(write_tar(tmp_path / "db.tar", database(*stems)))
     assert len(opened.missing()) == 30
     assert opened.missing()[15, 2] == [3, 4, 5, 17]
-    with pytest.raises(DatabaseError, match=r"\nperson 01 series 1 lacks 03-05, 17\n"):
+    with pytest.raises(DatabaseError, match=r": person 01 series 1 lacks 03-05, 17\n"):
         opened.require_complete(())
 
 

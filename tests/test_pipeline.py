@@ -18,7 +18,7 @@ import pytest
 from conftest import SMALL_DATABASE, command, members, write_tar
 
 import headpose_fast
-from headpose_fast import DatabaseError, prepare
+from headpose_fast import DatabaseError, _core, prepare
 from headpose_fast.bundle import KINDS, Kind
 
 SMALL: dict[str, Any] = {"test_persons": (5,), "allow_incomplete": True}
@@ -71,9 +71,9 @@ def test_an_incomplete_database_is_an_error_that_lists_what_lacks(tmp_path: Path
     problems = caught.value.problems
     assert "2,782 of the 2,790 published photographs lack" in problems[0]
     assert "--allow-incomplete" in problems[0]
-    assert problems[1] == "person 01 series 1 lacks 01-45, 47-92"
-    assert problems[3] == "person 02 series 1 lacks 00-92"
-    assert problems[-1] == "test person 77 has no photographs"
+    assert problems[1] == f"{SMALL_DATABASE}: person 01 series 1 lacks 01-45, 47-92"
+    assert problems[3] == f"{SMALL_DATABASE}: person 02 series 1 lacks 00-92"
+    assert problems[-1] == f"{SMALL_DATABASE}: test person 77 has no photographs"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,6 +113,63 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], tmp_path: Pat
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder"):
         prepare(SMALL_DATABASE, tmp_path / "missing" / "a.pkl", **SMALL)
+
+
+def test_a_folder_written_with_a_slash_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        prepare(SMALL_DATABASE, f"{tmp_path}/new/", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_output_must_not_be_the_input(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "db.tar", members(SMALL_DATABASE))
+    with pytest.raises(ValueError, match="would replace the database"):
+        prepare(archive, archive, **SMALL)
+    assert len(headpose_fast.open_database(archive)) == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="is no file"):
+        prepare(SMALL_DATABASE, pipe, **SMALL)
+    assert pipe.is_fifo()
+    (tmp_path / "HeadPoseData_trn_test_x15_py2.pkl").mkdir()
+    with pytest.raises(FileExistsError, match=r"x15_py2\.pkl: .* is no file"):
+        prepare(SMALL_DATABASE, tmp_path, **SMALL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows lets few make links")
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "elsewhere" / "real.pkl", tmp_path / "link.pkl"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    assert prepare(SMALL_DATABASE, link, **SMALL).replaced
+    assert link.is_symlink()
+    assert real.stat().st_size > 1 << 20
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    options = {"num_data_aug": np.int64(2), "num_data_aug_val": np.int8(1), "seed": np.uint32(3)}
+    one = prepare(SMALL_DATABASE, tmp_path / "a", **options, **SMALL)  # type: ignore[arg-type]
+    two = prepare(
+        SMALL_DATABASE, tmp_path / "b", num_data_aug=2, num_data_aug_val=1, seed=3, **SMALL
+    )
+    assert one.path.read_bytes() == two.path.read_bytes()
+    with pytest.raises(TypeError):
+        prepare(SMALL_DATABASE, tmp_path / "c", num_data_aug=1.5, **SMALL)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_device_that_is_full_is_named_by_the_core() -> None:
+    photograph = headpose_fast.open_database(SMALL_DATABASE)[0]
+    crops = np.array([[[90, 60, 207, 207]]], np.int32)
+    offsets = np.zeros((1, 1), np.uint64)
+    with pytest.raises(OSError, match="No space left") as caught:
+        _core.render_to_file([photograph.jpeg], crops, (84, 84), "/dev/full", offsets, False, None)
+    assert caught.value.filename == "/dev/full"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")

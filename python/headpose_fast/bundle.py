@@ -35,6 +35,9 @@ _ALIGNMENT = 64
 
 _DTYPE = np.dtype("<f4")
 
+#: What a pickle's integers hold.
+_MOST_SAMPLES = 2**31 - 1
+
 
 class Bundle(NamedTuple):
     """The four arrays of a bundle: float32, C-contiguous, writable."""
@@ -268,8 +271,11 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     Only files of exactly these layouts are read, so no code in a file is ever run. Kind `py3` is
     not read but mapped, copy-on-write: it costs no time, and changes to the arrays stay in memory.
 
+    All of the file but the array data is compared with what it must be. The array data is not: a
+    byte of it that was changed by accident goes unnoticed.
+
     Args:
-        path: The file.
+        path: The file. Of the original script's, those that `pickle` of Python 2.7 wrote.
 
     Raises:
         ValueError: The file is no such bundle, is damaged, or ends early.
@@ -296,7 +302,9 @@ def _load_new(file: IO[bytes], start: bytes) -> Bundle:
         raise ValueError(f"written by a newer headpose-fast, in format {match[1].decode()}")
     size = file.seek(0, os.SEEK_END)
     train, test, height, width = (int(match[i]) for i in (3, 4, 5, 6))
-    if min(train, test, height, width) < 1 or (train + test) * 3 * height * width * 4 > size:
+    if min(train, test, height, width) < 1 or max(train, test) > _MOST_SAMPLES:
+        raise ValueError("its first line makes no sense")
+    if (train + test) * 3 * height * width * _DTYPE.itemsize > size:
         raise ValueError("it ends early")
     plan = layout(_kind(match[2].decode()), train, test, height, width)
     if size < plan.length:
@@ -326,7 +334,10 @@ def _read(file: IO[bytes], plan: Layout, array: ArrayLayout) -> NDArray[np.float
         file.seek(offset)
         data = file.read(length)
         if plan.base64:
-            data = binascii.a2b_base64(data, strict_mode=True)
+            # What is not base64 is passed over, and then missing.
+            data = binascii.a2b_base64(data)
+            if len(data) != rows * array.row_bytes:
+                raise ValueError(f"damaged between byte {offset:,} and {offset + length:,}")
         out[first : first + rows] = np.frombuffer(data, _DTYPE).reshape(rows, *array.shape[1:])
     return out
 

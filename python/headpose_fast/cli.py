@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.sample:
             from headpose_fast.sample import sample_database
 
-            show = sys.stderr.isatty() and not options.quiet
+            show = sys.stderr is not None and sys.stderr.isatty() and not options.quiet
             options.input = sample_database(_show_progress if show else None)
         prepared = prepare(
             options.input,
@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=options.workers,
             allow_incomplete=options.allow_incomplete,
         )
+        print(prepared.path, flush=True)
+    except MemoryError:
+        print("headpose-fast: error: not enough memory", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         for line in str(error).splitlines():
             print(f"headpose-fast: error: {line}", file=sys.stderr)
@@ -44,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if not options.quiet:
         print(_summary(prepared), file=sys.stderr)
-    print(prepared.path)
     return 0
 
 
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--input",
+        type=_path,
         metavar="PATH",
         help="the database: .tar.gz, .tgz, .tar or a folder; "
         "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder",
@@ -85,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--output",
+        type=_path,
         metavar="PATH",
         default=".",
         help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl",
@@ -126,6 +131,12 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
 
 
 def _persons(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn, overload
 
@@ -32,8 +33,10 @@ _MOST_LISTED = 20
 _NAME = re.compile(
     r"(?:.*/)?(?P<name>Person(?P<ne>ne)?(?P<folder>\d\d)/"
     r"(?P<stem>person(?(ne)ne)(?P<person>\d\d)(?P<series>\d)(?P<number>\d\d)"
-    r"(?P<tilt>[+-]\d+)(?P<pan>[+-]\d+))\.(?P<kind>jpg|txt))"
+    r"(?P<tilt>[+-]\d+)(?P<pan>[+-]\d+))\.(?P<kind>jpg|txt))",
+    re.DOTALL | re.ASCII,
 )
+_FOLDER = re.compile(r"Person(ne)?\d\d", re.ASCII)
 _TILT_OF = {f"{tilt:+d}": tilt for tilt in TILTS}
 _PAN_OF = {f"{pan:+d}": pan for pan in PANS}
 _LABEL_LINES = ("centre x", "centre y", "width", "height")
@@ -131,7 +134,7 @@ class Database(Sequence[Photograph]):
         """Raise DatabaseError if published photographs lack, or all of a test person's."""
         missing = self.missing()
         problems = [
-            f"person {person:02d} series {series} lacks {_ranges(numbers)}"
+            f"{self.path}: person {person:02d} series {series} lacks {_ranges(numbers)}"
             for (person, series), numbers in missing.items()
         ]
         if missing:
@@ -142,7 +145,7 @@ class Database(Sequence[Photograph]):
                 "photographs lack (to go on without them: --allow-incomplete)",
             )
         problems += [
-            f"test person {person:02d} has no photographs"
+            f"{self.path}: test person {person:02d} has no photographs"
             for person in sorted(set(test_persons) - set(self.persons))
         ]
         if problems:
@@ -169,7 +172,8 @@ def open_database(path: str | os.PathLike[str]) -> Database:
     photographs count; whatever else is there is passed over, and links are never followed.
 
     Args:
-        path: The archive, or a folder that holds the `PersonPP` folders at any depth.
+        path: The archive, or a folder that holds the `PersonPP` folders, or else has them at some
+            depth, or is one.
 
     Returns:
         The photographs with their labels. They need not be complete: see `Database.missing`.
@@ -197,9 +201,15 @@ def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
     def fail(error: OSError) -> NoReturn:
         raise error
 
-    for folder, folders, files in os.walk(root, onerror=fail):
+    if _FOLDER.fullmatch(root.resolve().name):
+        base, people = root.resolve().parent, [root.resolve()]
+    else:
+        base = root
+        # Where the folders are at hand, copies of them further down are not looked for.
+        people = [path for path in root.iterdir() if _FOLDER.fullmatch(path.name)] or [root]
+    for folder, folders, files in chain.from_iterable(os.walk(p, onerror=fail) for p in people):
         folders.sort()
-        relative = Path(folder).relative_to(root).as_posix()
+        relative = Path(folder).relative_to(base).as_posix()
         for file in sorted(files):
             name = f"{relative}/{file}"
             path = Path(folder, file)

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def prepare(
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
     The same database and options make the same bytes, whatever `workers`, paths or time. The
-    samples stream to the file: memory does not grow with the number of passes.
+    samples stream to the file: of each, memory holds a plan of some bytes, but no pixels.
 
     Args:
         input: The database's archive or folder; None for `HeadPoseImageDatabase.tar.gz` (or
@@ -92,8 +93,13 @@ def prepare(
         raise ValueError("the numbers of passes must be at least 1")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
+    test_persons = frozenset(map(index, test_persons))
+    source = _find_database() if input is None else Path(input)
     target = _target(output, num_data_aug, pickle)
-    database = open_database(_find_database() if input is None else input)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target}: the output would replace the database")
+    database = open_database(source)
     if not allow_incomplete:
         database.require_complete(test_persons)
     train, test = database.split(test_persons)
@@ -171,8 +177,12 @@ def _target(output: str | os.PathLike[str] | None, num_data_aug: int, kind: bund
     if target.is_dir():
         python = "py3" if kind == "py3" else "py2"
         target /= f"HeadPoseData_trn_test_x{num_data_aug}_{python}.pkl"
+    elif output is not None and os.fspath(output).endswith(("/", os.sep)):
+        raise FileNotFoundError(f"{target}: no such folder to write to")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{target}: there is something that is no file, and is not replaced")
     return target
 
 
@@ -185,12 +195,14 @@ def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float3
 @contextlib.contextmanager
 def _complete_file(target: Path) -> Iterator[Path]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
+    # A symbolic link stays one; what it points to is replaced.
+    final = target.resolve()
     # Not by `tempfile`, whose files are for their owner alone: this becomes one like any other.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    temporary.touch(exist_ok=False)
+    temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
-        temporary.replace(target)
+        temporary.replace(final)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ def plan_crops(
         DatabaseError: Photographs that are no usable JPEGs, or whose face boxes are empty, leave
             the picture or leave no room for a crop.
         ValueError: `aspect_ratio` or `seed` is out of range, or a number of passes is negative.
+        TypeError: A number is no whole number.
 
     """
     if aspect_ratio not in SIZES:
@@ -61,7 +63,10 @@ def plan_crops(
         raise ValueError(f"seed must be 0 to {MOST_SEED}, not {seed!r}")
     if min(num_data_aug, num_data_aug_val) < 0:
         raise ValueError("the numbers of passes must not be negative")
+    num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
     photographs = [*train, *test]
+    if not all(isinstance(value, int) for p in photographs for value in p.face):
+        raise TypeError("face boxes must be of whole pixels")
     frames = np.empty((len(photographs), 6), np.int64)
     sizes = np.empty((len(photographs), 2), np.int64)
     raise_failures(

@@ -13,6 +13,9 @@ JPEGs, which is as good, but not the same. What each file is says its name:
 - `crops_aspectA_seed3_aug2_val1.i32`: its crops for aspect ratio A, rows of x, y, w, h, test behind
   train;
 - `bundle_seed3_aug2_val1.json`: SHA-256 digests of the four arrays, for both aspect ratios.
+
+`protocol0_python2.7_numpy1.16.6_train3_test2_5x4.pkl` is not made here but by `write_old` of
+`tests/test_bundle.py`, with a real Python 2.7.
 """
 
 from __future__ import annotations
