@@ -206,7 +206,8 @@ def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
     else:
         base = root
         # Where the folders are at hand, copies of them further down are not looked for.
-        people = [path for path in root.iterdir() if _FOLDER.fullmatch(path.name)] or [root]
+        here = [p for p in root.iterdir() if _FOLDER.fullmatch(p.name) and not p.is_symlink()]
+        people = here or [root]
     for folder, folders, files in chain.from_iterable(os.walk(p, onerror=fail) for p in people):
         folders.sort()
         relative = Path(folder).relative_to(base).as_posix()
