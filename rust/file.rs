@@ -1,7 +1,8 @@
 //! Writing samples at their places in a file, as raw floats or as base64 text.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::Path;
 
 use crate::render::{GROUP, Run, Size};
 
@@ -26,6 +27,34 @@ impl Encoding {
             Encoding::Base64 => values * size_of::<f32>() / 3 * 4,
         }
     }
+}
+
+/// Creates a file that must not be there yet, and has the system set aside room for `length` bytes.
+///
+/// A full disk is noticed before the work, and ext4 then takes large writes in half the time: 1.3 s
+/// of system time for 2.8 GB instead of 2.3 s, on the machine of docs/performance.md.
+///
+/// # Errors
+/// What the system says, a lack of room above all. Where it cannot set room aside, none is.
+pub fn create(path: &Path, length: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    reserve(&file, length)
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, length: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_file: &File, _length: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Samples that go to given places in a file.

@@ -17,7 +17,7 @@ use pyo3::types::PyBytes;
 
 use crate::archive::{self, ArchiveError};
 use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
-use crate::file::{Encoding, FileRun};
+use crate::file::{self, Encoding, FileRun};
 use crate::jpeg::Header;
 use crate::render::{self, MemoryRun, RenderError, Run, Size};
 
@@ -182,6 +182,11 @@ fn render_samples(
 }
 
 #[pyfunction]
+fn create_file(path: PathBuf, length: u64) -> PyResult<()> {
+    file::create(&path, length).map_err(|error| os_error(error, &path))
+}
+
+#[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "called by one place, by name")]
 fn render_to_file(
     py: Python<'_>,
@@ -242,5 +247,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(jpeg_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(plan_crops, module)?)?;
     module.add_function(wrap_pyfunction!(render_samples, module)?)?;
+    module.add_function(wrap_pyfunction!(create_file, module)?)?;
     module.add_function(wrap_pyfunction!(render_to_file, module)?)
 }

@@ -41,6 +41,12 @@ def render_samples(
 ) -> list[tuple[int, str]]:
     """Fill `out` (passes, photographs, 3, height, width) from `crops` (passes, photographs, 4)."""
 
+def create_file(path: str | PathLike[str], length: int) -> None:
+    """Create a file with room for `length` bytes, which a full disk refuses at once.
+
+    Raises OSError when it is there already or cannot be made.
+    """
+
 def render_to_file(
     jpegs: Sequence[bytes],
     crops: NDArray[np.int32],

@@ -119,7 +119,7 @@ def prepare(
         pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
     )
     replaced = target.exists()
-    with _complete_file(target) as path:
+    with _complete_file(target, layout.length) as path:
         with path.open("r+b", buffering=0) as file:
             for offset, data in layout.skeleton:
                 file.seek(offset)
@@ -193,14 +193,13 @@ def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float3
 
 
 @contextlib.contextmanager
-def _complete_file(target: Path) -> Iterator[Path]:
+def _complete_file(target: Path, length: int) -> Iterator[Path]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
     # A symbolic link stays one; what it points to is replaced.
     final = target.resolve()
-    # Not by `tempfile`, whose files are for their owner alone: this becomes one like any other.
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
     try:
-        temporary.touch(exist_ok=False)
+        _core.create_file(temporary, length)
         yield temporary
         temporary.replace(final)
     except BaseException as error:
