@@ -101,7 +101,7 @@ def test_version_and_script() -> None:
     assert command("--version").stdout == f"headpose-fast {headpose_fast.__version__}\n"
     assert importlib.metadata.version("headpose-fast") == headpose_fast.__version__
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="headpose-fast")
-    assert script.value == "headpose_fast.cli:main"
+    assert script.value == "headpose_fast.__main__:main"
 
 
 def test_help_names_every_option_and_its_default() -> None:

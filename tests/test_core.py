@@ -10,6 +10,7 @@ import sys
 import pytest
 from conftest import ROOT
 
+import headpose_fast
 from headpose_fast import _core
 
 
@@ -29,7 +30,22 @@ def test_the_stub_and_the_module_agree() -> None:
         ]
 
 
-@pytest.mark.parametrize("module", ["boto3", "botocore", "PIL", "argparse"])
+@pytest.mark.parametrize("module", ["boto3", "botocore", "PIL", "argparse", "numpy"])
 def test_importing_the_package_does_not_import(module: str) -> None:
     code = f"import sys, headpose_fast; sys.exit({module!r} in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", ["boto3", "botocore", "PIL"])
+def test_using_the_package_does_not_import(module: str) -> None:
+    code = f"import sys; from headpose_fast import *; prepare; sys.exit({module!r} in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_public_names_are_there() -> None:
+    assert sorted(headpose_fast._HOME) == sorted(headpose_fast.__all__)
+    assert set(headpose_fast.__all__) <= set(dir(headpose_fast))
+    for name in headpose_fast.__all__:
+        assert getattr(headpose_fast, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        headpose_fast.nonsense  # noqa: B018

@@ -1,10 +1,33 @@
-"""The DeepLens head pose data set in seconds, to the bit: see `prepare`, or the README."""
+"""The DeepLens head pose data set in seconds, to the bit: see `prepare`, or the README.
 
-from headpose_fast._core import __version__
-from headpose_fast.bundle import Bundle, load
-from headpose_fast.database import Database, DatabaseError, FaceBox, Photograph, open_database
-from headpose_fast.pipeline import Prepared, prepare
-from headpose_fast.rendering import Crops, plan_crops, render
+The names are imported when they are first used, so that the command line can start before NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headpose_fast._core import __version__
+    from headpose_fast.bundle import Bundle, load
+    from headpose_fast.database import Database, DatabaseError, FaceBox, Photograph, open_database
+    from headpose_fast.pipeline import Prepared, prepare
+    from headpose_fast.rendering import Crops, plan_crops, render
+
+_HOME = {
+    "Bundle": "bundle",
+    "Crops": "rendering",
+    "Database": "database",
+    "DatabaseError": "database",
+    "FaceBox": "database",
+    "Photograph": "database",
+    "Prepared": "pipeline",
+    "__version__": "_core",
+    "load": "bundle",
+    "open_database": "database",
+    "plan_crops": "rendering",
+    "prepare": "pipeline",
+    "render": "rendering",
+}
 
 __all__ = [
     "Bundle",
@@ -21,3 +44,15 @@ __all__ = [
     "prepare",
     "render",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ _MOST_PASSES = 9999
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 1 failed, 130 interrupted."""
+    """Run the command line and return its exit status: 0 done, 1 failed."""
     options = _parser().parse_args(argv)
     try:
         if options.sample:
@@ -43,9 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"headpose-fast: error: {line}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("headpose-fast: interrupted", file=sys.stderr)
-        return 130
     if not options.quiet:
         print(_summary(prepared), file=sys.stderr)
     return 0
