@@ -4,6 +4,8 @@
 //! to somewhere between the box's lower right corner and the picture's, drawn anew until it fits.
 //! All randomness of the job is here; what comes after is a pure function of the crops.
 
+use std::fmt;
+
 use rand_mt::Mt;
 use thiserror::Error;
 
@@ -37,7 +39,7 @@ impl AspectRatio {
 }
 
 /// Size of an (oriented) picture and the face box in it, in pixels, origin top left.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Picture width.
     pub width: i64,
@@ -51,6 +53,14 @@ pub struct Frame {
     pub face_width: i64,
     /// Height of the face box.
     pub face_height: i64,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Frame { width, height, cx, cy, face_width, face_height } = self;
+        write!(f, "centre ({cx}, {cy}), size {face_width} x {face_height} ")?;
+        write!(f, "in {width} x {height} pixels")
+    }
 }
 
 /// A rectangle of a picture in pixels, origin top left.
@@ -88,43 +98,11 @@ pub enum CropError {
         height: i64,
     },
     /// The face box is not inside the picture.
-    #[error(
-        "the face box leaves the picture: centre ({cx}, {cy}), size {face_width} x {face_height} in \
-         {width} x {height} pixels"
-    )]
-    BoxLeavesPicture {
-        /// Picture width.
-        width: i64,
-        /// Picture height.
-        height: i64,
-        /// Face centre, from the left.
-        cx: i64,
-        /// Face centre, from the top.
-        cy: i64,
-        /// Width of the face box.
-        face_width: i64,
-        /// Height of the face box.
-        face_height: i64,
-    },
+    #[error("the face box leaves the picture: {0}")]
+    BoxLeavesPicture(Frame),
     /// None of the crops that can be drawn is accepted.
-    #[error(
-        "no crop of this aspect ratio fits around the face box: centre ({cx}, {cy}), size \
-         {face_width} x {face_height} in {width} x {height} pixels"
-    )]
-    NoCrop {
-        /// Picture width.
-        width: i64,
-        /// Picture height.
-        height: i64,
-        /// Face centre, from the left.
-        cx: i64,
-        /// Face centre, from the top.
-        cy: i64,
-        /// Width of the face box.
-        face_width: i64,
-        /// Height of the face box.
-        face_height: i64,
-    },
+    #[error("no crop of this aspect ratio fits around the face box: {0}")]
+    NoCrop(Frame),
     /// A crop exists, but is too rare to be drawn.
     #[error(
         "no crop was accepted in {MOST_TRIPLES} draws; one exists, but is too rare to be found"
@@ -151,17 +129,10 @@ impl Frame {
             centre >= margin && centre.checked_add(margin).is_some_and(|end| end < size)
         };
         if !inside(cx, self.margin_x(), width) || !inside(cy, self.margin_y(), height) {
-            return Err(CropError::BoxLeavesPicture {
-                width,
-                height,
-                cx,
-                cy,
-                face_width,
-                face_height,
-            });
+            return Err(CropError::BoxLeavesPicture(*self));
         }
         if !self.some_crop_fits(ratio) {
-            return Err(CropError::NoCrop { width, height, cx, cy, face_width, face_height });
+            return Err(CropError::NoCrop(*self));
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ fn a_box_is_refused_exactly_when_no_crop_fits() {
                     let frame = frame(width, height, cx, cy, face, 13 - face);
                     for ratio in BOTH {
                         match frame.check(ratio) {
-                            Err(CropError::BoxLeavesPicture { .. }) => {
+                            Err(CropError::BoxLeavesPicture(_)) => {
                                 let (mx, my) = (face / 2, (13 - face) / 2);
                                 let inside = cx >= mx && cx + mx < width;
                                 assert!(!(inside && cy >= my && cy + my < height), "{frame:?}");
@@ -98,8 +98,8 @@ fn impossible_boxes_are_all_named_before_anything_is_drawn() {
     let indices: Vec<usize> = errors.iter().map(|(i, _)| *i).collect();
     assert_eq!(indices, [0, 2, 3, 4, 6]);
     assert_eq!(errors[0].1, CropError::EmptyBox { width: 0, height: 100 });
-    assert!(matches!(errors[1].1, CropError::BoxLeavesPicture { cx: 10, .. }));
-    assert!(matches!(errors[4].1, CropError::NoCrop { face_width: 380, .. }));
+    assert!(matches!(errors[1].1, CropError::BoxLeavesPicture(Frame { cx: 10, .. })));
+    assert!(matches!(errors[4].1, CropError::NoCrop(Frame { face_width: 380, .. })));
 }
 
 /// The original script would hang here: only the largest crop is wide enough, at one x of 57,000 and
@@ -123,4 +123,13 @@ fn planning_stops_when_it_is_told_to() {
         passes < 3
     });
     assert_eq!(result, Err(PlanError::Cancelled));
+}
+
+#[test]
+fn errors_say_where_the_box_is() {
+    let error = frame(384, 288, 10, 144, 100, 90).check(AspectRatio::Square).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the face box leaves the picture: centre (10, 144), size 100 x 90 in 384 x 288 pixels"
+    );
 }
