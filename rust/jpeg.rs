@@ -2,7 +2,7 @@
 //!
 //! The bytes are those of libjpeg-turbo with its defaults (accurate integer IDCT, fancy
 //! upsampling), the ones `cv2.imread` and Pillow give. `libjpeg-turbo-rs` was chosen because it is
-//! the only decoder that gives them and builds without C: docs/decoders.md has the comparison.
+//! the only fast decoder that gives them and builds without C: docs/decoders.md has the comparison.
 
 use libjpeg_turbo_rs::{
     DecodeLimits, Decoder, JpegError as DecoderError, PixelFormat, RestartResyncStrategy,
