@@ -28,7 +28,7 @@ def write(path: Path, kind: Kind, bundle: headpose_fast.Bundle) -> None:
         for array, place in zip(bundle, plan.arrays, strict=True):
             for first, rows, offset, _ in place.pieces:
                 file.seek(offset)
-                file.write(plan.encode(array[first : first + rows]))
+                file.write(plan.encode(place, array[first : first + rows]))
 
 
 def bare(interpreter: list[str | Path], path: Path, *encoding: str) -> float:

@@ -1,10 +1,11 @@
-//! Writing samples at their places in a file, as raw floats or as base64 text.
+//! Writing samples at their places in a file, as raw floats or as text.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
 use crate::render::{GROUP, Run, Size};
+use crate::simd::{Loops, vectorised};
 
 #[cfg(target_endian = "big")]
 compile_error!("samples are written as they lie in memory, and the file is little-endian");
@@ -14,17 +15,45 @@ compile_error!("samples are written as they lie in memory, and the file is littl
 pub enum Encoding {
     /// Little-endian float32.
     Raw,
-    /// The same in base64 (RFC 4648, no line ends). A sample has a multiple of three bytes, so that
-    /// each can be encoded by itself and needs no padding.
-    Base64,
+    /// The same as text of seven bits a byte. A sample is divided into so many `blocks`, seven at
+    /// most. They stand one after the other with the high bit of each byte cleared; behind them
+    /// stands one more block, which collects the high bits: bit 6 of its byte j is that of byte j
+    /// of the first block, bit 5 that of the second, and so on.
+    Text {
+        /// Blocks of a sample; its bytes must be a multiple of them.
+        blocks: usize,
+    },
 }
 
 impl Encoding {
     /// Bytes in the file for `values` floats.
     fn length(self, values: usize) -> usize {
+        let bytes = values * size_of::<f32>();
         match self {
-            Encoding::Raw => values * size_of::<f32>(),
-            Encoding::Base64 => values * size_of::<f32>() / 3 * 4,
+            Encoding::Raw => bytes,
+            Encoding::Text { blocks } => bytes + bytes / blocks,
+        }
+    }
+}
+
+/// The arguments of [`Encoding::Text`].
+struct Text<'a> {
+    sample: &'a [u8],
+    out: &'a mut [u8],
+}
+
+impl Loops for Text<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (low, high) = self.out.split_at_mut(self.sample.len());
+        high.fill(0);
+        let length = high.len();
+        let blocks = self.sample.chunks_exact(length).zip(low.chunks_exact_mut(length));
+        for (block, (sample, low)) in blocks.enumerate() {
+            for ((byte, low), high) in sample.iter().zip(low).zip(&mut *high) {
+                *low = byte & 0x7F;
+                *high |= (byte & 0x80) >> (block + 1);
+            }
         }
     }
 }
@@ -98,10 +127,9 @@ impl Run for FileRun<'_> {
         for (i, out) in bytes.chunks_exact_mut(length).take(self.offsets.len()).enumerate() {
             match self.encoding {
                 Encoding::Raw => draw(i, bytemuck::cast_slice_mut(out)),
-                Encoding::Base64 => {
+                Encoding::Text { .. } => {
                     draw(i, sample);
-                    let text = base64_simd::Out::from_slice(out);
-                    let _ = base64_simd::STANDARD.encode(bytemuck::cast_slice(sample), text);
+                    vectorised(Text { sample: bytemuck::cast_slice(sample), out });
                 }
             }
         }

@@ -195,7 +195,7 @@ fn render_to_file(
     size: (usize, usize),
     path: PathBuf,
     offsets: &Bound<'_, PyArray2<u64>>,
-    base64: bool,
+    text_blocks: Option<NonZeroUsize>,
     workers: Option<NonZeroUsize>,
 ) -> PyResult<Failures> {
     let crops = crops_of(crops, jpegs.len())?;
@@ -205,7 +205,15 @@ fn render_to_file(
         return Err(PyValueError::new_err("offsets and crops do not belong together"));
     }
     let size = Size { width: size.0, height: size.1 };
-    let encoding = if base64 { Encoding::Base64 } else { Encoding::Raw };
+    let encoding = match text_blocks.map(NonZeroUsize::get) {
+        None => Encoding::Raw,
+        Some(blocks) if blocks <= 7 && size.values() * size_of::<f32>() % blocks == 0 => {
+            Encoding::Text { blocks }
+        }
+        Some(blocks) => {
+            return Err(PyValueError::new_err(format!("no sample has {blocks} blocks")));
+        }
+    };
     let file =
         OpenOptions::new().write(true).open(&path).map_err(|error| os_error(error, &path))?;
     let runs = FileRun::divide(&file, offsets, jpegs.len(), size, encoding);

@@ -11,7 +11,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi128_si256,
-    _mm256_cvtepi32_ps, _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256,
     _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
 };
 
@@ -24,10 +24,13 @@ pub const LANES: usize = 8;
 /// Bytes of a plane that one load fetches, for half of the lanes.
 const REACH: usize = 16;
 
+/// What [`unit`] is too large by. The weights are as much too small: a power of two rounds nothing.
+const SCALE: f32 = 65_536.0;
+
 /// Whether this processor has what is needed here.
 pub fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx2");
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -95,10 +98,10 @@ impl Shuffles {
                 self.reach = self.reach.max(base + REACH);
                 for (i, tap) in taps.iter().enumerate() {
                     let lane = half * LANES / 2 + i;
-                    group.near[4 * lane] = (tap.near - base) as u8;
-                    group.far[4 * lane] = (tap.far - base) as u8;
-                    group.near_weight[lane] = tap.near_weight;
-                    group.far_weight[lane] = tap.far_weight;
+                    group.near[4 * lane..][..2].fill((tap.near - base) as u8);
+                    group.far[4 * lane..][..2].fill((tap.far - base) as u8);
+                    group.near_weight[lane] = tap.near_weight / SCALE;
+                    group.far_weight[lane] = tap.far_weight / SCALE;
                 }
             }
             self.groups.push(group);
@@ -114,7 +117,7 @@ impl Shuffles {
         assert!(rows.iter().all(|row| row.len() >= self.reach));
         assert!(available());
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX2 is there. Each load of 16 bytes ends at or before `reach`, which no row is
+        // SAFETY: AVX2 and FMA are there. Each load of 16 bytes ends at or before `reach`, which no row is
         // shorter than, and each store of 8 floats is at a group's place in a plane of `out`.
         unsafe {
             self.across_avx2(rows, out.as_mut_ptr(), stride)
@@ -122,7 +125,7 @@ impl Shuffles {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn across_avx2(&self, rows: [&[u8]; CHANNELS], out: *mut f32, stride: usize) {
         for (g, group) in self.groups.iter().enumerate() {
             // SAFETY: the caller's, for the loads from `rows` and the stores; the rest are arrays.
@@ -150,16 +153,14 @@ impl Shuffles {
     }
 }
 
-/// `byte / 255`, correctly rounded, without a division: `1 / 255` is split into a part that times a
-/// byte is exact and the small rest. The tests try all 256 bytes.
+/// `byte / 255` times [`SCALE`], correctly rounded, of integers that hold the byte twice.
+///
+/// `byte / 255` is the byte repeated without end behind the binary point. Twice it is an exact
+/// float; six times are enough to round as without end, and are made by one fused addition.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn unit(bytes: __m256i) -> __m256 {
-    const HIGH: f32 = 1.0 / 256.0 + 1.0 / 65_536.0;
-    const LOW: f32 = (1.0 / 255.0 - HIGH as f64) as f32;
-    let value = _mm256_cvtepi32_ps(bytes);
-    _mm256_add_ps(
-        _mm256_mul_ps(value, _mm256_set1_ps(HIGH)),
-        _mm256_mul_ps(value, _mm256_set1_ps(LOW)),
-    )
+#[target_feature(enable = "avx2,fma")]
+fn unit(twice: __m256i) -> __m256 {
+    const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
+    let value = _mm256_cvtepi32_ps(twice);
+    _mm256_fmadd_ps(value, _mm256_set1_ps(REPEAT), value)
 }

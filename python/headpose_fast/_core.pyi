@@ -53,11 +53,12 @@ def render_to_file(
     size: tuple[int, int],
     path: str | PathLike[str],
     offsets: NDArray[np.uint64],
-    base64: bool,
+    text_blocks: int | None,
     workers: int | None,
 ) -> list[tuple[int, str]]:
     """Write samples of `size` (width, height) into an existing file.
 
-    `offsets` (passes, photographs) holds the place of each sample's first byte; `base64` says
-    whether it is written as text. Raises OSError when writing fails.
+    `offsets` (passes, photographs) holds the place of each sample's first byte. Samples are written
+    raw, or with `text_blocks` as text of so many blocks (`docs/format.md`). Raises OSError when
+    writing fails.
     """

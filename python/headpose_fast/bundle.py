@@ -8,7 +8,6 @@ machine: it makes the layout again and compares.
 
 from __future__ import annotations
 
-import binascii
 import codecs
 import math
 import mmap
@@ -18,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +74,17 @@ class ArrayLayout:
         """Bytes of array data in one row (one sample, or one sample's labels)."""
         return math.prod(self.shape[1:]) * _DTYPE.itemsize
 
+    @property
+    def text_blocks(self) -> int:
+        """Blocks that a row is divided into when it is written as text, see `docs/format.md`.
+
+        Sixfold at least divides an image's 12 bytes a pixel, fourfold the 8 bytes of a pair of
+        labels. The more, the shorter the text; there is room for the high bits of seven.
+        """
+        return next(blocks for blocks in (7, 6, 4) if self.row_bytes % blocks == 0)
+
     def row_offsets(self) -> NDArray[np.uint64]:
-        """The offset of every row. Rows must be of a whole number of encoded bytes each."""
+        """The offset of every row."""
         return np.concatenate(
             [
                 piece.offset + np.arange(piece.rows, dtype=np.uint64) * (piece.length // piece.rows)
@@ -99,14 +107,69 @@ class Layout:
     length: int
 
     @property
-    def base64(self) -> bool:
-        """Whether array data is written in base64."""
+    def text(self) -> bool:
+        """Whether array data is written as text."""
         return self.kind == "any"
 
-    def encode(self, rows: NDArray[np.float32]) -> bytes:
+    def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:
         """Encode rows of an array as they stand in the file."""
-        data = np.ascontiguousarray(rows, _DTYPE).tobytes()
-        return binascii.b2a_base64(data, newline=False) if self.base64 else data
+        if not self.text:
+            return np.ascontiguousarray(rows, _DTYPE).tobytes()
+        form = _TextForm.of(array, len(rows))
+        text = np.empty(form.text_shape, form.word)
+        low, high = np.split(text, [form.blocks], axis=1)
+        data = np.ascontiguousarray(rows, _DTYPE).reshape(-1).view(form.word).reshape(form.shape)
+        np.bitwise_and(data, ~form.high_bits, low)
+        high_bits = (data & form.high_bits) // form.places
+        np.bitwise_or.reduce(high_bits, axis=1, out=high, keepdims=True)
+        return text.tobytes()
+
+
+class _TextForm(NamedTuple):
+    """How rows stand in the file as text of seven bits a byte, which any pickle machine takes.
+
+    A row of n bytes is divided into blocks. They stand one after the other with the high bit of
+    each byte cleared; behind them stands one more block, whose byte j holds the high bits of the
+    bytes j of all blocks. Both are seen as arrays of words, as large as the blocks allow, so that
+    three operations on whole arrays put the rows together again.
+    """
+
+    rows: int
+    blocks: int
+    #: In a block.
+    words: int
+    word: np.dtype[Any]
+
+    @classmethod
+    def of(cls, array: ArrayLayout, rows: int) -> _TextForm:
+        length = array.row_bytes // array.text_blocks
+        size = next(size for size in (8, 4, 2) if length % size == 0)
+        return cls(rows, array.text_blocks, length // size, np.dtype(f"<u{size}"))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the rows, seen as words."""
+        return (self.rows, self.blocks, self.words)
+
+    @property
+    def text_shape(self) -> tuple[int, int, int]:
+        """Shape of the text, seen as words."""
+        return (self.rows, self.blocks + 1, self.words)
+
+    @property
+    def length(self) -> int:
+        """Bytes of text."""
+        return math.prod(self.text_shape) * self.word.itemsize
+
+    @property
+    def high_bits(self) -> NDArray[Any]:
+        """The high bits of a word's bytes."""
+        return np.array(int.from_bytes(b"\x80" * self.word.itemsize, "little"), self.word)
+
+    @property
+    def places(self) -> NDArray[Any]:
+        """What each block's share of the last block is multiplied with to become its high bits."""
+        return np.array([[2 << block] for block in range(self.blocks)], self.word)
 
 
 class _Stream:
@@ -140,8 +203,14 @@ class _Stream:
 
 # Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.
 _MARK, _TUPLE, _STOP, _POP, _BUILD, _FALSE = b"(", b"t", b".", b"0", b"b", b"\x89"
-_CALL1, _CALL2, _CALL3 = b"\x85R", b"\x86R", b"\x87R"
-_FLOAT32 = b"U\x03<f4"
+_CALL, _CALL1, _CALL2, _CALL3 = b"R", b"\x85R", b"\x86R", b"\x87R"
+
+
+def _string(text: str) -> bytes:
+    return b"U" + bytes([len(text)]) + text.encode()
+
+
+_FLOAT32 = _string("<f4")
 
 
 def _global(module: str, name: str) -> bytes:
@@ -160,12 +229,13 @@ def _ints(*values: int) -> bytes:
     return b"".join(b"J" + struct.pack("<i", value) for value in values)
 
 
+def _long(value: int) -> bytes:
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
 def _shape(*sides: int) -> bytes:
     return _MARK + _ints(*sides) + _TUPLE
-
-
-# Memo slots: functions, then one for each array.
-_EMPTY, _NDARRAY, _SETITEM, _SLICE, _A2B, _DTYPE_SLOT, _ARRAY = range(7)
 
 
 def layout(kind: Kind, train: int, test: int, height: int, width: int) -> Layout:
@@ -176,55 +246,88 @@ def layout(kind: Kind, train: int, test: int, height: int, width: int) -> Layout
     )
     stream = _Stream()
     # A string that the pickle machine pushes and drops: it says to `load` what follows.
-    header = f"headpose-fast 1 {kind} {train} {test} {height} {width}".encode()
-    stream.put(b"\x80\x04" if kind == "py3" else b"\x80\x02", b"U", bytes([len(header)]), header)
-    stream.put(_POP)
+    header = f"headpose-fast 1 {kind} {train} {test} {height} {width}"
+    stream.put(b"\x80\x04" if kind == "py3" else b"\x80\x02", _string(header), _POP)
     if kind == "py3":
         _lay_whole(stream, arrays)
+    elif kind == "py2":
+        _lay_states(stream, arrays)
     else:
-        _lay_pieces(stream, arrays, text=kind == "any")
+        _lay_text(stream, arrays)
     stream.put(_STOP)
     stream.flush()
     return Layout(kind, arrays, stream.skeleton, stream.position)
 
 
-def _lay_pieces(stream: _Stream, arrays: tuple[ArrayLayout, ...], *, text: bool) -> None:
-    """Lay out arrays that are made empty and filled piece by piece.
+def _lay_text(stream: _Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+    """Lay out arrays that are made empty and put together from text, piece by piece."""
+    functions = ("empty", "array", "ndarray", "multiply", "bitwise_and", "bitwise_or")
+    *slots, places, high_bits, text, piece, first_array = range(len(functions) + 5)
+    empty, array_of, ndarray, multiply, bitwise_and, bitwise_or = map(_get, slots)
+    for slot, function in zip(slots, functions, strict=True):
+        stream.put(_global("numpy", function), _put(slot), _POP)
+    stream.put(_MARK)
+    for slot, array in enumerate(arrays, start=first_array):
+        stream.put(empty, _shape(*array.shape), _FLOAT32, _CALL2, _put(slot))
+        form = _TextForm.of(array, 0)
+        word = _string(form.word.str)
+        multipliers = (_shape(value) for value in form.places[:, 0].tolist())
+        stream.put(array_of, _MARK, *multipliers, _TUPLE, word, _CALL2, _put(places), _POP)
+        stream.put(array_of, _long(int(form.high_bits)), word, _CALL2, _put(high_bits), _POP)
+        for first, rows in _piece_rows(array):
+            form = _TextForm.of(array, rows)
+            row, block, size = (
+                array.row_bytes // form.blocks * (form.blocks + 1),
+                array.row_bytes // form.blocks,
+                form.word.itemsize,
+            )
+            # NumPy makes a string into an array in every version, in Python 3 by encoding it.
+            stream.put(array_of, b"T", struct.pack("<i", form.length))
+            array.pieces.append(Piece(first, rows, stream.leave(form.length), form.length))
+            stream.put(_string(f"S{form.length}"), _CALL2, _put(text), _POP)
+            # The rows' place in the array.
+            stream.put(ndarray, _MARK, _shape(*form.shape), word, _get(slot))
+            stream.put(_long(first * array.row_bytes), _TUPLE, _CALL, _put(piece), _POP)
+            # The last block of each row, for all its blocks.
+            stream.put(multiply, ndarray, _MARK, _shape(rows, 1, form.words), word, _get(text))
+            stream.put(_ints(array.row_bytes), _shape(row, block, size), _TUPLE, _CALL)
+            stream.put(_get(places), _get(piece), _CALL3, _POP)
+            stream.put(bitwise_and, _get(piece), _get(high_bits), _get(piece), _CALL3, _POP)
+            # The other blocks.
+            stream.put(bitwise_or, _get(piece), ndarray, _MARK, _shape(*form.shape), word)
+            stream.put(_get(text), _ints(0), _shape(row, block, size), _TUPLE, _CALL)
+            stream.put(_get(piece), _CALL3, _POP)
+    stream.put(_TUPLE)
 
-    Python 2 holds no string over 2 GiB, and no loader should hold the data twice. As `text`,
-    a piece is base64, which is a `str` in Python 2 and 3 alike and needs no encoding to be named.
-    Otherwise it is the state of a small array: Python 2 takes it as it is, and Python 3 with
-    `encoding="latin1"` makes it a `str`, which an array's state may be, but a buffer may not.
+
+def _lay_states(stream: _Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+    """Lay out arrays that are made empty and filled with small arrays.
+
+    Each is made by its state, which Python 2 takes as it is. Python 3 with `encoding="latin1"`
+    makes it a `str`, which an array's state may be (but a buffer may not).
     """
-    for slot, function in (
-        (_EMPTY, _global("numpy", "empty")),
-        (_NDARRAY, _global("numpy", "ndarray")),
-        (_SETITEM, _global("operator", "setitem")),
-        (_SLICE, _global("__builtin__", "slice")),
-        (_A2B, _global("binascii", "a2b_base64")) if text else (_DTYPE_SLOT, _dtype()),
-    ):
+    functions = (
+        _global("numpy", "empty"),
+        _global("numpy", "ndarray"),
+        _global("operator", "setitem"),
+        _global("__builtin__", "slice"),
+        _dtype(),
+    )
+    *slots, first_array = range(len(functions) + 1)
+    empty, ndarray, setitem, slice_of, dtype = map(_get, slots)
+    for slot, function in zip(slots, functions, strict=True):
         stream.put(function, _put(slot), _POP)
     stream.put(_MARK)
-    for slot, array in enumerate(arrays, start=_ARRAY):
-        stream.put(_get(_EMPTY), _shape(*array.shape), _FLOAT32, _CALL2, _put(slot))
+    for slot, array in enumerate(arrays, start=first_array):
+        stream.put(empty, _shape(*array.shape), _FLOAT32, _CALL2, _put(slot))
         for first, rows in _piece_rows(array):
-            shape = _shape(rows, *array.shape[1:])
-            data = rows * array.row_bytes
-            stream.put(_get(_SETITEM), _get(slot))
-            stream.put(_get(_SLICE), _ints(first, first + rows), _CALL2)
-            stream.put(_get(_NDARRAY))
-            if text:
-                length = 4 * math.ceil(data / 3)
-                stream.put(shape, _FLOAT32, _get(_A2B), b"T", struct.pack("<i", length))
-                array.pieces.append(Piece(first, rows, stream.leave(length), length))
-                stream.put(_CALL1, _CALL3)
-            else:
-                stream.put(_shape(0), _FLOAT32, _CALL2)
-                stream.put(_MARK, _ints(1), shape, _get(_DTYPE_SLOT), _FALSE)
-                stream.put(b"T", struct.pack("<i", data))
-                array.pieces.append(Piece(first, rows, stream.leave(data), data))
-                stream.put(_TUPLE, _BUILD)
-            stream.put(_CALL3, _POP)
+            length = rows * array.row_bytes
+            stream.put(setitem, _get(slot), slice_of, _ints(first, first + rows), _CALL2)
+            stream.put(ndarray, _shape(0), _FLOAT32, _CALL2)
+            stream.put(_MARK, _ints(1), _shape(rows, *array.shape[1:]), dtype, _FALSE)
+            stream.put(b"T", struct.pack("<i", length))
+            array.pieces.append(Piece(first, rows, stream.leave(length), length))
+            stream.put(_TUPLE, _BUILD, _CALL3, _POP)
     stream.put(_TUPLE)
 
 
@@ -248,12 +351,11 @@ def _dtype() -> bytes:
 
 
 def _piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each piece."""
+    """First row and number of rows of each piece.
+
+    Python 2 holds no string over 2 GiB, and no loader should hold the data twice.
+    """
     rows = max(1, _PIECE_BYTES // array.row_bytes)
-    if rows * array.row_bytes % 3:
-        # Only the last piece may need padding in base64: a row is a whole number of floats, and
-        # three rows are always a multiple of three bytes.
-        rows = max(3, rows // 3 * 3)
     for first in range(0, array.shape[0], rows):
         yield first, min(rows, array.shape[0] - first)
 
@@ -333,12 +435,19 @@ def _read(file: IO[bytes], plan: Layout, array: ArrayLayout) -> NDArray[np.float
     for first, rows, offset, length in array.pieces:
         file.seek(offset)
         data = file.read(length)
-        if plan.base64:
-            # What is not base64 is passed over, and then missing.
-            data = binascii.a2b_base64(data)
-            if len(data) != rows * array.row_bytes:
-                raise ValueError(f"damaged between byte {offset:,} and {offset + length:,}")
-        out[first : first + rows] = np.frombuffer(data, _DTYPE).reshape(rows, *array.shape[1:])
+        piece = out[first : first + rows]
+        if not plan.text:
+            piece[:] = np.frombuffer(data, _DTYPE).reshape(piece.shape)
+            continue
+        form = _TextForm.of(array, rows)
+        text = np.frombuffer(data, form.word).reshape(form.text_shape)
+        if not data.isascii():
+            raise ValueError(f"damaged between byte {offset:,} and {offset + length:,}")
+        low, high = np.split(text, [form.blocks], axis=1)
+        words = piece.reshape(-1).view(form.word).reshape(form.shape)
+        np.multiply(high, form.places, words)
+        np.bitwise_and(words, form.high_bits, words)
+        np.bitwise_or(words, low, words)
     return out
 
 

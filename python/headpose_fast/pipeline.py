@@ -131,7 +131,7 @@ def prepare(
                 rows = _labels(part, passes)
                 for first, count, offset, _ in array.pieces:
                     file.seek(offset)
-                    file.write(layout.encode(rows[first : first + count]))
+                    file.write(layout.encode(array, rows[first : first + count]))
         for part, part_crops, array in (
             (train, crops.train, layout.arrays[0]),
             (test, crops.test, layout.arrays[1]),
@@ -142,7 +142,7 @@ def prepare(
                 (width, height),
                 path,
                 array.row_offsets().reshape(part_crops.shape[:2]),
-                layout.base64,
+                array.text_blocks if layout.text else None,
                 workers,
             )
             raise_failures(part, failures)
