@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::render::{GROUP, Run, Size};
+use crate::render::{Run, Size};
 use crate::simd::{Loops, vectorised};
 
 #[cfg(target_endian = "big")]
@@ -106,13 +106,15 @@ impl<'a> FileRun<'a> {
     ) -> Vec<Self> {
         offsets
             .chunks(photographs.max(1))
-            .flat_map(|pass| pass.chunks(GROUP))
+            .flat_map(|pass| pass.chunks(Self::GROUP))
             .map(|offsets| FileRun { file, offsets, encoding, size })
             .collect()
     }
 }
 
 impl Run for FileRun<'_> {
+    const GROUP: usize = 16;
+
     fn write(
         self,
         scratch: &mut Vec<f32>,

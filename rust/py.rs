@@ -177,7 +177,7 @@ fn render_samples(
     }
     let size = Size { width, height };
     let mut out = out.try_readwrite()?;
-    let runs = MemoryRun::divide(out.as_slice_mut()?, photographs, size);
+    let runs = MemoryRun::divide(out.as_slice_mut()?, size);
     run(py, &jpegs, &crops, size, runs, workers, Path::new("out"))
 }
 

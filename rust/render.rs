@@ -17,9 +17,6 @@ use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder};
 use crate::resize::Resizer;
 
-/// Photographs in a group.
-pub const GROUP: usize = 16;
-
 /// How often the caller is asked whether to go on.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -41,6 +38,9 @@ impl Size {
 
 /// Where the samples of one group of photographs in one pass go.
 pub trait Run: Send {
+    /// Photographs in a group.
+    const GROUP: usize;
+
     /// Has `draw(i, sample)` render the group's sample `i` for each of them, and puts them there.
     /// `scratch` is the worker's, and may be used and resized at will.
     ///
@@ -53,33 +53,28 @@ pub trait Run: Send {
     ) -> io::Result<()>;
 }
 
-/// Samples that lie one after the other in memory.
-pub struct MemoryRun<'a> {
-    samples: &'a mut [f32],
-    size: Size,
-}
+/// A sample in memory.
+///
+/// Groups are of one photograph, which then stays in the processor's cache for all its crops: with
+/// groups of 16, `render` takes 1.1 to 1.2 times as long.
+pub struct MemoryRun<'a>(&'a mut [f32]);
 
 impl<'a> MemoryRun<'a> {
-    /// Divides `out`, pass-major samples of `photographs` photographs, into runs.
-    pub fn divide(out: &'a mut [f32], photographs: usize, size: Size) -> Vec<Self> {
-        let values = size.values();
-        // No photographs have no chunks, but a chunk must not be empty.
-        out.chunks_mut((photographs * values).max(1))
-            .flat_map(|pass| pass.chunks_mut(GROUP * values))
-            .map(|samples| MemoryRun { samples, size })
-            .collect()
+    /// Divides `out`, pass-major samples, into runs.
+    pub fn divide(out: &'a mut [f32], size: Size) -> Vec<Self> {
+        out.chunks_exact_mut(size.values()).map(MemoryRun).collect()
     }
 }
 
 impl Run for MemoryRun<'_> {
+    const GROUP: usize = 1;
+
     fn write(
         self,
         _scratch: &mut Vec<f32>,
         draw: &mut dyn FnMut(usize, &mut [f32]),
     ) -> io::Result<()> {
-        for (i, sample) in self.samples.chunks_exact_mut(self.size.values()).enumerate() {
-            draw(i, sample);
-        }
+        draw(0, self.0);
         Ok(())
     }
 }
@@ -133,7 +128,7 @@ struct Batch<'a, J, R> {
 }
 
 /// Renders `crops` (pass-major: crop `k * n + i` is of photograph i of n) of `jpegs` into `runs`
-/// (pass-major, one for each group of [`GROUP`] photographs of each pass), with `workers` threads.
+/// (pass-major, one for each group of [`Run::GROUP`] photographs of each pass), with `workers` threads.
 ///
 /// The result depends on neither their number nor their order. `keep_going` is called on this
 /// thread about every 50 ms; when it says no, the batch ends within a few milliseconds.
@@ -160,10 +155,10 @@ where
         return Ok(());
     }
     assert_eq!(crops.len() % jpegs.len(), 0, "crops are not a whole number of passes");
-    let groups = jpegs.len().div_ceil(GROUP);
+    let groups = jpegs.len().div_ceil(R::GROUP);
     assert_eq!(runs.len(), crops.len() / jpegs.len() * groups, "one run a pass and group");
     let mut jobs: Vec<Job<R>> =
-        (0..groups).map(|group| Job { first: group * GROUP, runs: Vec::new() }).collect();
+        (0..groups).map(|group| Job { first: group * R::GROUP, runs: Vec::new() }).collect();
     for (i, run) in runs.into_iter().enumerate() {
         jobs[i % groups].runs.push(run);
     }
@@ -237,12 +232,12 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
     /// One worker: takes groups until there are none. Once a photograph is bad nothing is rendered
     /// any more, but the rest are still decoded, so that all bad ones are reported at once.
     fn work(&self) -> io::Result<()> {
-        let mut photos: Vec<Photo> = (0..GROUP).map(|_| Photo::default()).collect();
+        let mut photos: Vec<Photo> = (0..R::GROUP).map(|_| Photo::default()).collect();
         let mut decoder = PhotoDecoder::default();
         let mut resizer = Resizer::new(self.size.width, self.size.height);
         let mut scratch = Vec::new();
         while let Some(Job { first, runs }) = self.next_job() {
-            let group = first..(first + GROUP).min(self.jpegs.len());
+            let group = first..(first + R::GROUP).min(self.jpegs.len());
             for (photo, i) in photos.iter_mut().zip(group) {
                 if self.stopped() {
                     return Ok(());

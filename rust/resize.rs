@@ -10,7 +10,7 @@
 
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, Photo};
-use crate::simd::{LANES, Loops, Shuffles, available, vectorised};
+use crate::simd::{Loops, Shuffles, available, vectorised};
 
 /// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
 static UNIT: [f32; 256] = {
@@ -60,17 +60,8 @@ fn fill_taps(taps: &mut [Tap], n_in: usize, clear_at_border: bool) {
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
-    /// The two rows of the crop, resized along x, that were used last: three planes each.
-    rows: [Row; 2],
     /// `None` where the processor has no SIMD that serves.
     shuffles: Option<Shuffles>,
-}
-
-struct Row {
-    /// Row of the crop; `None` for a stale one.
-    y: Option<usize>,
-    /// Planes of `width` values, with room behind each for a whole number of SIMD lanes.
-    values: Vec<f32>,
 }
 
 impl Resizer {
@@ -84,13 +75,7 @@ impl Resizer {
     /// The same without SIMD.
     pub fn plain(width: usize, height: usize) -> Self {
         let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
-        let row = || Row { y: None, values: vec![0.0; CHANNELS * width.next_multiple_of(LANES)] };
-        Resizer {
-            across: vec![tap; width],
-            down: vec![tap; height],
-            rows: [row(), row()],
-            shuffles: None,
-        }
+        Resizer { across: vec![tap; width], down: vec![tap; height], shuffles: None }
     }
 
     /// Renders `crop` of `photo` into `sample`: planes blue, green, red of `height` x `width`
@@ -137,26 +122,14 @@ impl Loops for Render<'_> {
         fill_taps(&mut this.across, w, true);
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
-        for stale in &mut this.rows {
-            stale.y = None;
-        }
-        for (d, tap) in this.down.iter().enumerate() {
-            for y in [tap.near, tap.far] {
-                // Neighbouring rows have different parity, so the two in use never share a slot.
-                let slot = &mut this.rows[y % 2];
-                if slot.y != Some(y) {
-                    match &shuffles {
-                        Some(shuffles) => shuffles.across(rows(y), &mut slot.values),
-                        None => across(rows(y), &this.across, &mut slot.values),
-                    }
-                    slot.y = Some(y);
+        for (d, down) in this.down.iter().enumerate() {
+            let (near, far) = (rows(down.near), rows(down.far));
+            for (channel, out) in planes_of_row(sample, width, d).enumerate() {
+                let rows = [near[channel], far[channel]];
+                match shuffles {
+                    Some(shuffles) => shuffles.blend(rows, down, out),
+                    None => blend(rows, &this.across, down, out),
                 }
-            }
-            let planes =
-                |y: usize| this.rows[y % 2].values.chunks_exact(width.next_multiple_of(LANES));
-            let rows = planes(tap.near).zip(planes(tap.far));
-            for ((near, far), out) in rows.zip(planes_of_row(sample, width, d)) {
-                down(near, far, tap, out);
             }
         }
     }
@@ -169,21 +142,15 @@ fn planes_of_row(sample: &mut [f32], width: usize, d: usize) -> impl Iterator<It
     sample.chunks_exact_mut(plane).map(move |plane| &mut plane[d * width..(d + 1) * width])
 }
 
-/// Resizes a row along x.
-fn across(rows: [&[u8]; CHANNELS], taps: &[Tap], out: &mut [f32]) {
-    for (row, plane) in rows.into_iter().zip(out.chunks_exact_mut(out.len() / CHANNELS)) {
-        for (tap, out) in taps.iter().zip(plane) {
-            let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
-            *out = near * tap.near_weight + far * tap.far_weight;
-        }
-    }
-}
-
-/// Blends two rows.
+/// Makes an output row of two rows of a plane.
 #[inline(always)]
-fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
-    for ((near, far), out) in near.iter().zip(far).zip(out) {
-        *out = near * tap.near_weight + far * tap.far_weight;
+fn blend(rows: [&[u8]; 2], across: &[Tap], down: &Tap, out: &mut [f32]) {
+    for (tap, out) in across.iter().zip(out) {
+        let [near, far] = rows.map(|row| {
+            let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
+            near * tap.near_weight + far * tap.far_weight
+        });
+        *out = near * down.near_weight + far * down.far_weight;
     }
 }
 

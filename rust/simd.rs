@@ -15,7 +15,6 @@ use std::arch::x86_64::{
     _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
 };
 
-use crate::jpeg::CHANNELS;
 use crate::resize::Tap;
 
 /// Output values that are made at once.
@@ -46,7 +45,7 @@ pub trait Loops {
 pub fn vectorised(loops: impl Loops) {
     #[cfg(target_arch = "x86_64")]
     if available() {
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         fn with_avx2(loops: impl Loops) {
             loops.run();
         }
@@ -59,6 +58,8 @@ pub fn vectorised(loops: impl Loops) {
 /// How [`LANES`] neighbouring output values come from a row of a plane.
 #[derive(Clone)]
 struct Group {
+    /// Index of the first of them in the output row.
+    start: usize,
     /// Where the loads for the lower and the upper four begin.
     base: [usize; 2],
     /// For each byte of the eight integers, which loaded byte it is; the high bit makes it zero.
@@ -68,28 +69,37 @@ struct Group {
     far_weight: [f32; LANES],
 }
 
-/// The taps of an axis, as shuffles.
+/// The taps of the x axis, as shuffles.
 #[derive(Default)]
 pub struct Shuffles {
     groups: Vec<Group>,
+    /// Output values in a row.
+    width: usize,
     /// Bytes of a row that are loaded, used or not.
     reach: usize,
 }
 
 impl Shuffles {
-    /// Prepares the taps of an axis; `false` if the pixels of some four lie too far apart.
+    /// Prepares the taps of an axis; `false` if they are too few or too far apart.
     pub fn prepare(&mut self, taps: &[Tap]) -> bool {
         self.groups.clear();
+        self.width = taps.len();
         self.reach = 0;
-        for taps in taps.chunks(LANES) {
+        let Some(last) = taps.len().checked_sub(LANES) else {
+            return false;
+        };
+        for start in (0..taps.len()).step_by(LANES) {
+            // The last group makes some values a second time rather than fewer.
+            let start = start.min(last);
             let mut group = Group {
+                start,
                 base: [0; 2],
                 near: [0x80; 4 * LANES],
                 far: [0x80; 4 * LANES],
                 near_weight: [0.0; LANES],
                 far_weight: [0.0; LANES],
             };
-            for (half, taps) in taps.chunks(LANES / 2).enumerate() {
+            for (half, taps) in taps[start..][..LANES].chunks(LANES / 2).enumerate() {
                 let base = taps[0].near;
                 if taps[taps.len() - 1].far - base >= REACH {
                     return false;
@@ -109,47 +119,62 @@ impl Shuffles {
         true
     }
 
-    /// Resizes a row along x, into planes of a whole number of [`LANES`] values. `rows` are the rest
-    /// of the planes from the row's first pixel on.
-    pub fn across(&self, rows: [&[u8]; CHANNELS], out: &mut [f32]) {
-        let stride = self.groups.len() * LANES;
-        assert_eq!(out.len(), CHANNELS * stride);
+    /// Makes an output row of two rows of a plane, which go on behind their ends. [`prepare`] must
+    /// have said yes.
+    ///
+    /// [`prepare`]: Shuffles::prepare
+    #[inline(always)]
+    pub fn blend(&self, rows: [&[u8]; 2], down: &Tap, out: &mut [f32]) {
+        assert_eq!(out.len(), self.width);
         assert!(rows.iter().all(|row| row.len() >= self.reach));
         assert!(available());
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX2 and FMA are there. Each load of 16 bytes ends at or before `reach`, which no row is
-        // shorter than, and each store of 8 floats is at a group's place in a plane of `out`.
+        // SAFETY: AVX2 and FMA are there. Each load of 16 bytes ends at or before `reach`, which no
+        // row is shorter than, and each store of 8 floats at or before `width`.
         unsafe {
-            self.across_avx2(rows, out.as_mut_ptr(), stride)
+            self.blend_avx2(rows.map(<[u8]>::as_ptr), down, out.as_mut_ptr());
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn across_avx2(&self, rows: [&[u8]; CHANNELS], out: *mut f32, stride: usize) {
-        for (g, group) in self.groups.iter().enumerate() {
-            // SAFETY: the caller's, for the loads from `rows` and the stores; the rest are arrays.
+    unsafe fn blend_avx2(&self, rows: [*const u8; 2], down: &Tap, out: *mut f32) {
+        let (near_down, far_down) =
+            (_mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
+        for group in &self.groups {
+            // SAFETY: the caller's, for the loads from `rows` and the store; the rest are arrays.
             unsafe {
-                let near = _mm256_loadu_si256(group.near.as_ptr().cast::<__m256i>());
-                let far = _mm256_loadu_si256(group.far.as_ptr().cast::<__m256i>());
-                let near_weight = _mm256_loadu_ps(group.near_weight.as_ptr());
-                let far_weight = _mm256_loadu_ps(group.far_weight.as_ptr());
-                for (channel, row) in rows.iter().enumerate() {
-                    let load = |base| _mm_loadu_si128(row.as_ptr().add(base).cast::<__m128i>());
-                    let bytes = _mm256_inserti128_si256::<1>(
-                        _mm256_castsi128_si256(load(group.base[0])),
-                        load(group.base[1]),
-                    );
-                    let near = unit(_mm256_shuffle_epi8(bytes, near));
-                    let far = unit(_mm256_shuffle_epi8(bytes, far));
-                    let value = _mm256_add_ps(
-                        _mm256_mul_ps(near, near_weight),
-                        _mm256_mul_ps(far, far_weight),
-                    );
-                    _mm256_storeu_ps(out.add(channel * stride + g * LANES), value);
-                }
+                let (near, far) = (across(rows[0], group), across(rows[1], group));
+                let value = _mm256_add_ps(
+                    _mm256_mul_ps(near, near_down),
+                    _mm256_mul_ps(far, far_down),
+                );
+                _mm256_storeu_ps(out.add(group.start), value);
             }
         }
+    }
+}
+
+/// Resizes a row along x.
+///
+/// # Safety
+/// The 16 bytes at each of the group's bases must be there.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn across(row: *const u8, group: &Group) -> __m256 {
+    // SAFETY: the caller's, for the loads from `row`; the rest are arrays.
+    unsafe {
+        let near = _mm256_loadu_si256(group.near.as_ptr().cast::<__m256i>());
+        let far = _mm256_loadu_si256(group.far.as_ptr().cast::<__m256i>());
+        let near_weight = _mm256_loadu_ps(group.near_weight.as_ptr());
+        let far_weight = _mm256_loadu_ps(group.far_weight.as_ptr());
+        let lower = _mm_loadu_si128(row.add(group.base[0]).cast::<__m128i>());
+        let upper = _mm_loadu_si128(row.add(group.base[1]).cast::<__m128i>());
+        let bytes = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lower), upper);
+        _mm256_add_ps(
+            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, near)), near_weight),
+            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, far)), far_weight),
+        )
     }
 }
 

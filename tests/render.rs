@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use headpose_fast::crops::Crop;
 use headpose_fast::file::{Encoding, FileRun};
 use headpose_fast::jpeg::{Photo, PhotoDecoder};
-use headpose_fast::render::{GROUP, MemoryRun, RenderError, Run, Size, render};
+use headpose_fast::render::{MemoryRun, RenderError, Run, Size, render};
 use headpose_fast::resize::Resizer;
 
 const SIZE: Size = Size { width: 8, height: 6 };
 const PASSES: usize = 3;
+/// Photographs in a group of the larger ones.
+const GROUP: usize = FileRun::GROUP;
 
 fn jpeg() -> Vec<u8> {
     let name = "tests/golden/jpeg/420_64x40_q70_restart.jpg";
@@ -31,7 +33,7 @@ fn batch() -> (Vec<Vec<u8>>, Vec<Crop>) {
 
 fn samples(jpegs: &[Vec<u8>], crops: &[Crop], workers: usize) -> Result<Vec<f32>, RenderError> {
     let mut out = vec![f32::NAN; crops.len() * SIZE.values()];
-    let runs = MemoryRun::divide(&mut out, jpegs.len(), SIZE);
+    let runs = MemoryRun::divide(&mut out, SIZE);
     render(jpegs, crops, SIZE, runs, workers, || true).map(|()| out)
 }
 
@@ -108,6 +110,8 @@ fn all_bad_photographs_are_reported_in_order() {
 struct Slow<'a>(&'a AtomicUsize);
 
 impl Run for Slow<'_> {
+    const GROUP: usize = GROUP;
+
     fn write(
         self,
         _scratch: &mut Vec<f32>,
@@ -138,6 +142,8 @@ fn a_batch_stops_when_it_is_told_to() {
 struct Full;
 
 impl Run for Full {
+    const GROUP: usize = GROUP;
+
     fn write(
         self,
         _scratch: &mut Vec<f32>,
