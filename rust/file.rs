@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::mem;
 use std::path::Path;
+use std::sync::{Condvar, Mutex};
 
 use crate::render::{Run, Size};
 use crate::simd::{Loops, vectorised};
@@ -86,30 +88,97 @@ fn reserve(_file: &File, _length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Samples that go to given places in a file.
-pub struct FileRun<'a> {
-    file: &'a File,
-    offsets: &'a [u64],
+/// A file that workers write to without waiting for each other.
+///
+/// The system lets one thread at a time write to a file; the others spin meanwhile. So a worker that
+/// finds another one writing leaves its bytes to that one, and goes on rendering.
+pub struct Output {
+    file: File,
     encoding: Encoding,
     size: Size,
+    queue: Mutex<Queue>,
+    shorter: Condvar,
 }
 
-impl<'a> FileRun<'a> {
-    /// Divides the samples of `photographs` photographs, whose `offsets` in `file` are pass-major,
-    /// into runs.
-    pub fn divide(
-        file: &'a File,
-        offsets: &'a [u64],
-        photographs: usize,
-        size: Size,
-        encoding: Encoding,
-    ) -> Vec<Self> {
+#[derive(Default)]
+struct Queue {
+    /// Whether a worker is writing. It goes on until nothing waits.
+    busy: bool,
+    waiting: Vec<Piece>,
+    /// Buffers to be used again.
+    spare: Vec<Vec<f32>>,
+}
+
+/// Encoded samples, and their offsets in the file.
+struct Piece {
+    buffer: Vec<f32>,
+    offsets: Vec<u64>,
+}
+
+impl Output {
+    /// Pieces that may wait: the most that memory holds besides what the workers have in hand.
+    const MOST_WAITING: usize = 4;
+
+    /// For samples of `size` in an existing file.
+    pub fn new(file: File, size: Size, encoding: Encoding) -> Self {
+        Output { file, encoding, size, queue: Mutex::default(), shorter: Condvar::new() }
+    }
+
+    /// Divides the samples of `photographs` photographs, whose `offsets` are pass-major, into runs.
+    pub fn divide<'a>(&'a self, offsets: &'a [u64], photographs: usize) -> Vec<FileRun<'a>> {
         offsets
             .chunks(photographs.max(1))
-            .flat_map(|pass| pass.chunks(Self::GROUP))
-            .map(|offsets| FileRun { file, offsets, encoding, size })
+            .flat_map(|pass| pass.chunks(FileRun::GROUP))
+            .map(|offsets| FileRun { output: self, offsets })
             .collect()
     }
+
+    /// Writes a piece, or leaves it to the worker that is writing; returns a spare buffer.
+    fn put(&self, piece: Piece) -> io::Result<Vec<f32>> {
+        let mut queue = self.queue.lock().expect("no worker panics with it");
+        queue.waiting.push(piece);
+        if queue.busy {
+            let queue = self
+                .shorter
+                .wait_while(queue, |queue| queue.waiting.len() > Self::MOST_WAITING)
+                .expect("no worker panics with it");
+            return Ok({ queue }.spare.pop().unwrap_or_default());
+        }
+        queue.busy = true;
+        let mut result = Ok(());
+        while let Some(piece) = queue.waiting.pop() {
+            drop(queue);
+            if result.is_ok() {
+                result = self.write(&piece);
+            }
+            queue = self.queue.lock().expect("no worker panics with it");
+            queue.spare.push(piece.buffer);
+            self.shorter.notify_one();
+        }
+        queue.busy = false;
+        result.map(|()| queue.spare.pop().unwrap_or_default())
+    }
+
+    /// Writes a piece. Neighbours in the file leave in one write.
+    fn write(&self, Piece { buffer, offsets }: &Piece) -> io::Result<()> {
+        let length = self.encoding.length(self.size.values());
+        let bytes: &[u8] = bytemuck::cast_slice(buffer);
+        let mut start = 0;
+        for end in 1..=offsets.len() {
+            let follows = |&next: &u64| next == offsets[end - 1] + length as u64;
+            if !offsets.get(end).is_some_and(follows) {
+                write_all_at(&self.file, &bytes[start * length..end * length], offsets[start])?;
+                start = end;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Samples that go to given places in a file.
+pub struct FileRun<'a> {
+    output: &'a Output,
+    offsets: &'a [u64],
 }
 
 impl Run for FileRun<'_> {
@@ -120,14 +189,15 @@ impl Run for FileRun<'_> {
         scratch: &mut Vec<f32>,
         draw: &mut dyn FnMut(usize, &mut [f32]),
     ) -> io::Result<()> {
-        let values = self.size.values();
-        let length = self.encoding.length(values);
-        // The sample to be encoded, then the bytes to be written.
-        scratch.resize(values + self.offsets.len() * length.div_ceil(size_of::<f32>()), 0.0);
-        let (sample, bytes) = scratch.split_at_mut(values);
+        let values = self.output.size.values();
+        let length = self.output.encoding.length(values);
+        // The bytes to be written, then the sample to be encoded.
+        let encoded = self.offsets.len() * length.div_ceil(size_of::<f32>());
+        scratch.resize(encoded + values, 0.0);
+        let (bytes, sample) = scratch.split_at_mut(encoded);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         for (i, out) in bytes.chunks_exact_mut(length).take(self.offsets.len()).enumerate() {
-            match self.encoding {
+            match self.output.encoding {
                 Encoding::Raw => draw(i, bytemuck::cast_slice_mut(out)),
                 Encoding::Text { .. } => {
                     draw(i, sample);
@@ -135,16 +205,8 @@ impl Run for FileRun<'_> {
                 }
             }
         }
-        // Neighbours in the file leave in one write.
-        let mut start = 0;
-        for end in 1..=self.offsets.len() {
-            let follows = |&next: &u64| next == self.offsets[end - 1] + length as u64;
-            if !self.offsets.get(end).is_some_and(follows) {
-                let piece = &bytes[start * length..end * length];
-                write_all_at(self.file, piece, self.offsets[start])?;
-                start = end;
-            }
-        }
+        let piece = Piece { buffer: mem::take(scratch), offsets: self.offsets.to_vec() };
+        *scratch = self.output.put(piece)?;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use pyo3::types::PyBytes;
 
 use crate::archive::{self, ArchiveError};
 use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
-use crate::file::{self, Encoding, FileRun};
+use crate::file::{self, Encoding, Output};
 use crate::jpeg::Header;
 use crate::render::{self, MemoryRun, RenderError, Run, Size};
 
@@ -216,7 +216,8 @@ fn render_to_file(
     };
     let file =
         OpenOptions::new().write(true).open(&path).map_err(|error| os_error(error, &path))?;
-    let runs = FileRun::divide(&file, offsets, jpegs.len(), size, encoding);
+    let output = Output::new(file, size, encoding);
+    let runs = output.divide(offsets, jpegs.len());
     run(py, &jpegs, &crops, size, runs, workers, &path)
 }
 

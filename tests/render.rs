@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use headpose_fast::crops::Crop;
-use headpose_fast::file::{Encoding, FileRun};
+use headpose_fast::file::{Encoding, FileRun, Output};
 use headpose_fast::jpeg::{Photo, PhotoDecoder};
 use headpose_fast::render::{MemoryRun, RenderError, Run, Size, render};
 use headpose_fast::resize::Resizer;
@@ -67,7 +67,8 @@ fn a_file_holds_the_samples_at_their_offsets() {
         let name = format!("headpose-fast-{}-{encoding:?}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let file = fs::File::create(&path).unwrap();
-        let runs = FileRun::divide(&file, &offsets, jpegs.len(), SIZE, encoding);
+        let output = Output::new(file, SIZE, encoding);
+        let runs = output.divide(&offsets, jpegs.len());
         render(&jpegs, &crops, SIZE, runs, 2, || true).unwrap();
         let written = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
