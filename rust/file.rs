@@ -182,7 +182,7 @@ pub struct FileRun<'a> {
 }
 
 impl Run for FileRun<'_> {
-    const GROUP: usize = 16;
+    const GROUP: usize = 4;
 
     fn write(
         self,
