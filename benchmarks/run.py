@@ -18,12 +18,13 @@ import pickle
 import platform
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from loading import loading
-from measure import Command, alternate, table
+from measure import Command, alternate, measure, table
 from stages import render, stages
 
 import headpose_fast
@@ -61,8 +62,10 @@ def ours_of(archive: Path, *, short: bool) -> Command:
     return [*ours, "--allow-incomplete", "--test-persons", "5"] if short else ours
 
 
-def check(folder: Path) -> str:
+def check(commands: Mapping[str, Command], folder: Path) -> str:
     """Compare the programs' arrays, so that all are known to do the same work."""
+    for command in commands.values():
+        measure(command)
     ours = headpose_fast.load(folder / "py3.pkl")
     other = headpose_fast.load(folder / "any.pkl")
     with (folder / "opencv.pkl").open("rb") as file:
@@ -114,15 +117,13 @@ def main() -> None:
         folder = Path(name)
         yardstick = None if options.short else options.yardstick
         commands = programs(archive, folder, yardstick, short=options.short)
-        taken = alternate(commands, runs)
-        print(f"{check(folder)}\n\n{table(taken)}\n", flush=True)
-        for path in folder.iterdir():
-            path.unlink()
+        print(f"{check(commands, folder)}\n", flush=True)
+        print(f"{table(alternate(commands, runs, folder))}\n", flush=True)
         print(f"{render(archive, runs, test_persons=test_persons)}\n", flush=True)
         print(f"{stages(archive, folder, runs, test_persons=test_persons)}\n", flush=True)
         print(f"{loading(folder, 30 if options.short else 3000)}\n", flush=True)
         if not options.short:
-            print(table(alternate(growth(archive, folder, short=False), 1)), flush=True)
+            print(table(alternate(growth(archive, folder, short=False), 1, folder)), flush=True)
 
 
 if __name__ == "__main__":

@@ -165,11 +165,10 @@ impl Photo {
         self.height
     }
 
-    /// Row `y` of the planes blue, green and red from pixel `x` on. What follows behind the row's
+    /// Row `y` of plane `channel` (blue, green, red) from pixel `x` on. What follows behind the row's
     /// end, [`MARGIN`] bytes or more, is other rows or means nothing.
-    pub fn rows_from(&self, x: usize, y: usize) -> [&[u8]; CHANNELS] {
-        let size = self.width * self.height;
-        [0, 1, 2].map(|channel| &self.planes[channel * size + y * self.width + x..])
+    pub fn row(&self, channel: usize, x: usize, y: usize) -> &[u8] {
+        &self.planes[(channel * self.height + y) * self.width + x..]
     }
 }
 

@@ -207,7 +207,9 @@ fn render_to_file(
     let size = Size { width: size.0, height: size.1 };
     let encoding = match text_blocks.map(NonZeroUsize::get) {
         None => Encoding::Raw,
-        Some(blocks) if blocks <= 7 && size.values() * size_of::<f32>() % blocks == 0 => {
+        Some(blocks)
+            if blocks <= 7 && (size.values() * size_of::<f32>()).is_multiple_of(blocks) =>
+        {
             Encoding::Text { blocks }
         }
         Some(blocks) => {

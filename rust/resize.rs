@@ -60,8 +60,16 @@ fn fill_taps(taps: &mut [Tap], n_in: usize, clear_at_border: bool) {
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
+    /// Without SIMD: the two rows of a plane of the crop, resized along x, that were used last.
+    rows: [Row; 2],
     /// `None` where the processor has no SIMD that serves.
     shuffles: Option<Shuffles>,
+}
+
+struct Row {
+    /// Row of the crop; `None` for a stale one.
+    y: Option<usize>,
+    values: Vec<f32>,
 }
 
 impl Resizer {
@@ -75,7 +83,13 @@ impl Resizer {
     /// The same without SIMD.
     pub fn plain(width: usize, height: usize) -> Self {
         let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
-        Resizer { across: vec![tap; width], down: vec![tap; height], shuffles: None }
+        let row = || Row { y: None, values: vec![0.0; width] };
+        Resizer {
+            across: vec![tap; width],
+            down: vec![tap; height],
+            rows: [row(), row()],
+            shuffles: None,
+        }
     }
 
     /// Renders `crop` of `photo` into `sample`: planes blue, green, red of `height` x `width`
@@ -108,13 +122,13 @@ impl Loops for Render<'_> {
         assert_eq!(sample.len(), CHANNELS * width * height);
         assert!(crop.is_inside(photo.width(), photo.height()));
         let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
-        let rows = |at: usize| photo.rows_from(x, y + at);
+        let planes = sample.chunks_exact_mut(width * height).enumerate();
 
         if w == 2 * width && h == 2 * height {
-            for d in 0..height {
-                let (top, bottom) = (rows(2 * d), rows(2 * d + 1));
-                for (channel, out) in planes_of_row(sample, width, d).enumerate() {
-                    halve(top[channel], bottom[channel], out);
+            for (channel, plane) in planes {
+                for (d, out) in plane.chunks_exact_mut(width).enumerate() {
+                    let [top, bottom] = [2 * d, 2 * d + 1].map(|at| photo.row(channel, x, y + at));
+                    halve(top, bottom, out);
                 }
             }
             return;
@@ -122,35 +136,46 @@ impl Loops for Render<'_> {
         fill_taps(&mut this.across, w, true);
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
-        for (d, down) in this.down.iter().enumerate() {
-            let (near, far) = (rows(down.near), rows(down.far));
-            for (channel, out) in planes_of_row(sample, width, d).enumerate() {
-                let rows = [near[channel], far[channel]];
-                match shuffles {
-                    Some(shuffles) => shuffles.blend(rows, down, out),
-                    None => blend(rows, &this.across, down, out),
+        for (channel, plane) in planes {
+            let row = |at: usize| photo.row(channel, x, y + at);
+            let rows = this.down.iter().zip(plane.chunks_exact_mut(width));
+            if let Some(shuffles) = shuffles {
+                for (tap, out) in rows {
+                    shuffles.blend([row(tap.near), row(tap.far)], tap, out);
                 }
+                continue;
+            }
+            for stale in &mut this.rows {
+                stale.y = None;
+            }
+            for (tap, out) in rows {
+                for y in [tap.near, tap.far] {
+                    // Neighbouring rows have different parity: the two never share a slot.
+                    let slot = &mut this.rows[y % 2];
+                    if slot.y != Some(y) {
+                        across(row(y), &this.across, &mut slot.values);
+                        slot.y = Some(y);
+                    }
+                }
+                let [near, far] = [tap.near, tap.far].map(|y| &this.rows[y % 2].values);
+                down(near, far, tap, out);
             }
         }
     }
 }
 
-/// Row `d` of each of the sample's planes.
-#[inline(always)]
-fn planes_of_row(sample: &mut [f32], width: usize, d: usize) -> impl Iterator<Item = &mut [f32]> {
-    let plane = sample.len() / CHANNELS;
-    sample.chunks_exact_mut(plane).map(move |plane| &mut plane[d * width..(d + 1) * width])
+/// Resizes a row of a plane along x.
+fn across(row: &[u8], taps: &[Tap], out: &mut [f32]) {
+    for (tap, out) in taps.iter().zip(out) {
+        let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
+        *out = near * tap.near_weight + far * tap.far_weight;
+    }
 }
 
-/// Makes an output row of two rows of a plane.
-#[inline(always)]
-fn blend(rows: [&[u8]; 2], across: &[Tap], down: &Tap, out: &mut [f32]) {
-    for (tap, out) in across.iter().zip(out) {
-        let [near, far] = rows.map(|row| {
-            let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
-            near * tap.near_weight + far * tap.far_weight
-        });
-        *out = near * down.near_weight + far * down.far_weight;
+/// Blends two rows.
+fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
+    for ((near, far), out) in near.iter().zip(far).zip(out) {
+        *out = near * tap.near_weight + far * tap.far_weight;
     }
 }
 

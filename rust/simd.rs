@@ -11,8 +11,8 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi128_si256,
-    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
+    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
 };
 
 use crate::resize::Tap;
@@ -145,10 +145,8 @@ impl Shuffles {
             // SAFETY: the caller's, for the loads from `rows` and the store; the rest are arrays.
             unsafe {
                 let (near, far) = (across(rows[0], group), across(rows[1], group));
-                let value = _mm256_add_ps(
-                    _mm256_mul_ps(near, near_down),
-                    _mm256_mul_ps(far, far_down),
-                );
+                let value =
+                    _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
                 _mm256_storeu_ps(out.add(group.start), value);
             }
         }

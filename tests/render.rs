@@ -23,7 +23,7 @@ fn jpeg() -> Vec<u8> {
 
 /// Photographs (one of them in three groups, the last not full) and a crop of each in each pass.
 fn batch() -> (Vec<Vec<u8>>, Vec<Crop>) {
-    let photographs = 2 * GROUP + 5;
+    let photographs = 2 * GROUP + 1;
     let crop = |i: usize| {
         let i = i as i32;
         Crop { x: i % 20, y: i % 13, w: 1 + i * 7 % 44, h: 1 + i * 5 % 27 }

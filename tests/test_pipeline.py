@@ -168,7 +168,7 @@ def test_a_device_that_is_full_is_named_by_the_core() -> None:
     crops = np.array([[[90, 60, 207, 207]]], np.int32)
     offsets = np.zeros((1, 1), np.uint64)
     with pytest.raises(OSError, match="No space left") as caught:
-        _core.render_to_file([photograph.jpeg], crops, (84, 84), "/dev/full", offsets, False, None)
+        _core.render_to_file([photograph.jpeg], crops, (84, 84), "/dev/full", offsets, None, None)
     assert caught.value.filename == "/dev/full"
 
 
