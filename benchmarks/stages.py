@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import headpose_fast
-from headpose_fast import _core, database
+from headpose_fast import _core
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
@@ -32,7 +32,6 @@ def stages(archive: Path, folder: Path, runs: int, *, test_persons: set[int]) ->
     crops = headpose_fast.plan_crops(train, test).train
     jpegs = [photograph.jpeg for photograph in train]
     shape = crops.shape[:2]
-    members = _core.read_archive(archive, database._wanted)
     tiny = np.tile(np.array([0, 0, 1, 1], np.int32), (1, len(jpegs), 1))
     small = np.empty((1, len(jpegs), 3, 84, 84), np.float32)
     path = folder / "stage.bin"
@@ -48,11 +47,10 @@ def stages(archive: Path, folder: Path, runs: int, *, test_persons: set[int]) ->
         return work
 
     rows = {
-        "read the archive": seconds(lambda: _core.read_archive(archive, database._wanted), runs),
-        "parse names and labels": seconds(lambda: database._pair(archive, members), runs),
-        "plan crops (headers included)": seconds(
-            lambda: headpose_fast.plan_crops(train, test), runs
+        "read the archive, parse names, labels and headers": seconds(
+            lambda: headpose_fast.open_database(archive), runs
         ),
+        "plan crops": seconds(lambda: headpose_fast.plan_crops(train, test), runs),
         "decode": seconds(lambda: _core.render_samples(jpegs, tiny, small, 1), runs),
         "decode, resize, write raw": seconds(write(84672, None), runs),
         "decode, resize, encode, write text": seconds(write(96768, 7), runs),

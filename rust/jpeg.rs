@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use crate::simd::{Loops, vectorised};
 
-/// Most pixels a photograph may have: 64 megapixels, four times a common camera's. Larger headers
-/// are refused before anything is allocated for them.
+/// Most pixels a photograph may have that is decoded: 64 megapixels, four times a common camera's.
+/// Larger headers are refused before anything is allocated for them.
 pub const MOST_PIXELS: u64 = 1 << 26;
 
 /// Planes of a [`Photo`]: blue, green, red.
@@ -31,9 +31,11 @@ pub enum JpegError {
     /// A kind of JPEG that the original script did not read or that has no 8-bit grey or colour.
     #[error("this kind of JPEG is not supported: {0}")]
     Unsupported(String),
-    /// More than [`MOST_PIXELS`].
-    #[error("{width} x {height} pixels are more than the {MOST_PIXELS} allowed")]
+    /// More pixels than allowed.
+    #[error("{width} x {height} pixels are more than the {most} allowed")]
     TooLarge {
+        /// The limit.
+        most: u64,
         /// Width in the header.
         width: usize,
         /// Height in the header.
@@ -79,26 +81,26 @@ impl RestartResyncStrategy for NoResync {
 }
 
 impl<'a> Header<'a> {
-    /// Parses a header, decodes nothing.
+    /// Parses a header, which may promise at most `most_pixels`; decodes nothing.
     ///
     /// # Errors
     /// What is not a JPEG, not 8-bit grey or colour in Huffman coding, or too large.
-    pub fn parse(jpeg: &'a [u8]) -> Result<Self, JpegError> {
+    pub fn parse(jpeg: &'a [u8], most_pixels: u64) -> Result<Self, JpegError> {
         if jpeg.is_empty() {
             return Err(JpegError::NotJpeg("the file is empty"));
         }
         if !jpeg.starts_with(&[0xFF, 0xD8]) {
             return Err(JpegError::NotJpeg("it does not start with FF D8"));
         }
-        let limits = DecodeLimits { max_pixels: MOST_PIXELS, ..DecodeLimits::default() };
+        let limits = DecodeLimits { max_pixels: most_pixels, ..DecodeLimits::default() };
         let mut decoder = Decoder::new_with_limits(jpeg, limits).map_err(JpegError::Damaged)?;
         let frame = decoder.header();
         let (width, height) = (frame.width(), frame.height());
         if width == 0 || height == 0 {
             return Err(JpegError::Unsupported(format!("{width} x {height} pixels")));
         }
-        if width as u64 * height as u64 > MOST_PIXELS {
-            return Err(JpegError::TooLarge { width, height });
+        if width as u64 * height as u64 > most_pixels {
+            return Err(JpegError::TooLarge { most: most_pixels, width, height });
         }
         let refused = match (frame.components.len(), frame.precision) {
             _ if decoder.is_arithmetic() => Some("arithmetic coding".to_owned()),
@@ -196,7 +198,7 @@ impl PhotoDecoder {
     /// # Errors
     /// Whatever [`Header::parse`] refuses, and damage: nothing is filled with grey.
     pub fn decode(&mut self, jpeg: &[u8], photo: &mut Photo) -> Result<(), JpegError> {
-        let header = Header::parse(jpeg)?;
+        let header = Header::parse(jpeg, MOST_PIXELS)?;
         let (width, height) = header.size();
         if header.orientation > 1 {
             let image = header.decoder.decode_image().map_err(JpegError::Damaged)?;

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::archive::{self, ArchiveError};
+use crate::archive::{self, ArchiveError, Limits};
 use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
 use crate::file::{self, Encoding, Output};
 use crate::jpeg::Header;
@@ -44,20 +44,24 @@ fn os_error(error: io::Error, path: &Path) -> PyErr {
 fn read_archive<'py>(
     py: Python<'py>,
     path: PathBuf,
+    limits: (u64, u64, u64, u64),
     wanted: &Bound<'py, PyAny>,
 ) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
     let wanted = wanted.clone().unbind();
+    let (members, archive_bytes, unpacked_bytes, expansion) = limits;
+    let limits = Limits { members, archive_bytes, unpacked_bytes, expansion };
     let members = py.detach(|| {
         archive::read(
             &path,
-            |name| Python::attach(|py| wanted.bind(py).call1((name,))?.is_truthy()),
+            limits,
+            |name| Python::attach(|py| wanted.bind(py).call1((name,))?.extract()),
             || Python::attach(|py| py.check_signals()),
         )
     });
     let members = members.map_err(|error| match error {
         ArchiveError::System(error) => os_error(error, &path),
-        damaged @ ArchiveError::Damaged(_) => PyValueError::new_err(damaged.to_string()),
         ArchiveError::Caller(error) => error,
+        error => PyValueError::new_err(error.to_string()),
     })?;
     Ok(members.into_iter().map(|(name, data)| (name, PyBytes::new(py, &data))).collect())
 }
@@ -66,26 +70,18 @@ fn read_archive<'py>(
 fn jpeg_sizes(
     py: Python<'_>,
     jpegs: Vec<PyBackedBytes>,
-    out: &Bound<'_, PyArray2<i64>>,
-) -> PyResult<Failures> {
-    let mut out = out.try_readwrite()?;
-    let out = out.as_slice_mut()?;
-    if out.len() != 2 * jpegs.len() {
-        return Err(PyValueError::new_err("out must have the shape (photographs, 2)"));
-    }
+    most_pixels: u64,
+) -> (Vec<(usize, usize)>, Failures) {
     let mut errors = Vec::new();
-    py.detach(|| {
-        for (i, (jpeg, out)) in jpegs.iter().zip(out.chunks_exact_mut(2)).enumerate() {
-            match Header::parse(jpeg) {
-                Ok(header) => {
-                    let (width, height) = header.size();
-                    out.copy_from_slice(&[width as i64, height as i64]);
-                }
-                Err(error) => errors.push((i, error)),
-            }
-        }
-    });
-    Ok(failures(errors))
+    let mut size = |(i, jpeg): (usize, &PyBackedBytes)| {
+        let header = Header::parse(jpeg, most_pixels);
+        header.map(|header| header.size()).unwrap_or_else(|error| {
+            errors.push((i, error));
+            (0, 0)
+        })
+    };
+    let sizes = py.detach(|| jpegs.iter().enumerate().map(&mut size).collect());
+    (sizes, failures(errors))
 }
 
 #[pyfunction]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import io
 import os
 import re
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_DATABASE, members, write_tar
+from conftest import GOLDEN, SMALL_DATABASE, members, write_tar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headpose_fast import Database, DatabaseError, FaceBox, open_database
+from headpose_fast import Database, DatabaseError, FaceBox, Limits, open_database
 from headpose_fast.database import PANS, TILTS, parse_label
 
+JPEG = (GOLDEN / "jpeg" / "420_64x40_q70_restart.jpg").read_bytes()
 LABEL = b"person01100-90+0.jpg\n\nFace\n192\n237\n126\n94\n"
 
 
@@ -25,7 +32,7 @@ def label(stem: str) -> bytes:
 def database(*stems: str) -> dict[str, bytes]:
     files = {}
     for stem in stems:
-        files[f"{stem[:8].capitalize()}/{stem}.jpg"] = b"jpeg of " + stem.encode()
+        files[f"{stem[:8].capitalize()}/{stem}.jpg"] = JPEG + stem.encode()
         files[f"{stem[:8].capitalize()}/{stem}.txt"] = label(stem)
     return files
 
@@ -49,7 +56,7 @@ def test_every_angle_is_read(tmp_path: Path) -> None:
     }
     assert {(p.person, p.series) for p in opened} == {(7, 1), (7, 2)}
     assert all(p.face == FaceBox(192, 237, 126, 94) for p in opened)
-    assert opened[0].jpeg == b"jpeg of " + stems[0].encode()
+    assert opened[0].jpeg == JPEG + stems[0].encode()
 
 
 def test_order_is_person_series_number(tmp_path: Path) -> None:
@@ -115,7 +122,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_older_distribution_is_read(tmp_path: Path) -> None:
     stem = "personne03146+0+0"
-    files = {f"Personne03/{stem}.jpg": b"jpeg", f"Personne03/{stem}.txt": label(stem)}
+    files = {f"Personne03/{stem}.jpg": JPEG, f"Personne03/{stem}.txt": label(stem)}
     (photograph,) = open_database(write_tar(tmp_path / "db.tar", files))
     assert (photograph.person, photograph.series, photograph.number) == (3, 1, 46)
 
@@ -247,7 +254,6 @@ def test_line_ends_and_trailing_blanks_are_accepted(content: bytes) -> None:
         (LABEL.replace(b"\n\nFace", b"\nFace\n"), "lines 2 and 3"),
         (LABEL.replace(b"-90", b"-60"), "line 1 names another picture, 'person01100-60+0.jpg'"),
         (b"\xff" + LABEL, "byte 0 is not ASCII"),
-        (LABEL + b" " * 5000, "bytes are more than"),
     ],
 )
 def test_malformed_labels_are_errors(content: bytes, reason: str) -> None:
@@ -295,6 +301,178 @@ def test_a_damaged_gzip_is_an_error_that_names_the_file(tmp_path: Path, damage: 
     path.write_bytes(content)
     with pytest.raises(DatabaseError, match=r"db\.tar\.gz"):
         open_database(path)
+
+
+def test_zeros_behind_gzip_data_are_passed_over_and_nothing_else(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "db.tar.gz", members(SMALL_DATABASE), "w:gz")
+    content = path.read_bytes()
+    path.write_bytes(content + bytes(100_000))
+    assert len(open_database(path)) == 8
+    # Archives may be compressed in parts, one behind the other.
+    unpacked = gzip.decompress(content)
+    path.write_bytes(gzip.compress(unpacked[:99_999]) + gzip.compress(unpacked[99_999:]))
+    assert len(open_database(path)) == 8
+    path.write_bytes(content + b"more")
+    with pytest.raises(DatabaseError, match=r"db\.tar\.gz: .*something else follows"):
+        open_database(path)
+
+
+def test_a_tar_file_that_was_cut_between_two_members_is_an_error(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "db.tar", database("person01100-90+0", "person01101-60-90"))
+    with tarfile.open(path) as archive:
+        end = archive.getmembers()[2].offset
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(DatabaseError, match=r"db\.tar: not a whole tar archive"):
+        open_database(path)
+
+
+def first_header(path: Path, form: int, **changes: object) -> Path:
+    """Write a tar file whose first header is peculiar, and a whole database behind it."""
+    with tarfile.open(path, "w", format=form) as archive:
+        info = tarfile.TarInfo("Person02/person02100-90+0.jpg")
+        for name, value in changes.items():
+            setattr(info, name, value)
+        archive.addfile(info)
+        for name, content in database("person01146+0+0").items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_a_size_that_is_absurd_is_an_error(tmp_path: Path) -> None:
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        for size, reason in (
+            (6 << 30, r"person02100-90\+0\.jpg: 6442450944 bytes are more than the"),
+            (8**20, "bytes are more than the|size overflow"),
+            (-512, "its size is no whole number|bytes are more than the|size overflow"),
+        ):
+            path = first_header(tmp_path / "db.tar", form, size=size)
+            with pytest.raises(DatabaseError, match=rf"db\.tar: .*({reason})"):
+                open_database(path)
+
+
+def test_sparse_members_are_errors(tmp_path: Path) -> None:
+    old = first_header(tmp_path / "old.tar", tarfile.GNU_FORMAT, type=tarfile.GNUTYPE_SPARSE)
+    # As GNU tar writes a file of 4096 zeros: one part, empty and at its end, and the real size.
+    header = bytearray(old.read_bytes())
+    header[386:410] = b"%011o\0%011o\0" % (4096, 0)
+    header[483:495] = b"%011o\0" % 4096
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    old.write_bytes(header)
+    records = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1"}
+    pax = first_header(tmp_path / "pax.tar", tarfile.PAX_FORMAT, pax_headers=records)
+    for path in (old, pax):
+        with pytest.raises(DatabaseError, match=rf"{path.name}: Person02/.*\.jpg: a sparse member"):
+            open_database(path)
+
+
+def test_contiguous_members_are_regular_ones(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "db.tar", database("person01146+0+0"))
+    content = bytearray(path.read_bytes())
+    assert content[156:157] == b"0"
+    content[156:157] = b"7"
+    content[148:156] = b"%06o\0 " % (int(content[148:154], 8) + 7)
+    path.write_bytes(content)
+    assert len(open_database(path)) == 1
+
+
+def test_long_names_and_extended_headers_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        for length, fits in ((5_000, True), (2_000_000, False)):
+            path = tmp_path / "db.tar"
+            with tarfile.open(path, "w", format=form) as archive:
+                for name, content in database("person01146+0+0").items():
+                    info = tarfile.TarInfo("a" * length + "/" + name)
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+            if fits:
+                assert len(open_database(path)) == 1
+            else:
+                with pytest.raises(DatabaseError, match=r"db\.tar: .* is longer than a megabyte"):
+                    open_database(path)
+
+
+def test_a_bomb_ends_early_in_little_memory(tmp_path: Path) -> None:
+    """6 GB of zeros in 6 MB, as one photograph, as many, and as a stranger."""
+    chunk = gzip.compress(bytes(100 << 20))
+    head = {}
+    for name, size in (
+        ("Person01/person01146+0+0.jpg", 6 << 30),
+        ("README.txt", 6 << 30),
+        ("Person01/person01146+0+0.jpg", 30 << 20),
+    ):
+        info = tarfile.TarInfo(name)
+        info.size = size
+        head[name, size] = info.tobuf()
+    for (name, size), header in head.items():
+        path = tmp_path / "bomb.tar.gz"
+        if size == 6 << 30:
+            path.write_bytes(gzip.compress(header) + chunk * 60)
+        else:
+            path.write_bytes(gzip.compress(header + bytes(size)) * 200)
+        code = (
+            "import sys, headpose_fast\n"
+            "try: headpose_fast.open_database(sys.argv[1])\n"
+            "except headpose_fast.DatabaseError as error: print(error)\n"
+            "else: sys.exit('it was read')\n"
+        )
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+        assert status == 0
+        assert "bytes are more than the" in output or "it unpacks to more than" in output, name
+        assert time.monotonic() - began < 10
+        if sys.platform == "linux":
+            assert usage.ru_maxrss < 500_000
+
+
+def test_every_limit_holds(tmp_path: Path) -> None:
+    files = database("person01146+0+0") | {f"stranger{i}": b"" for i in range(9)}
+    path = write_tar(tmp_path / "db.tar.gz", files, "w:gz")
+    size, unpacked = path.stat().st_size, len(gzip.decompress(path.read_bytes()))
+    exact = Limits(
+        members=11,
+        archive_bytes=size,
+        unpacked_bytes=unpacked,
+        photograph_bytes=len(files["Person01/person01146+0+0.jpg"]),
+        photograph_pixels=64 * 40,
+        label_bytes=len(files["Person01/person01146+0+0.txt"]),
+    )
+    folder = tmp_path / "folder"
+    (folder / "Person01").mkdir(parents=True)
+    for name in list(files)[:2]:
+        (folder / name).write_bytes(files[name])
+    for source in (path, folder):
+        assert len(open_database(source, exact)) == 1
+        for field, value in dataclasses.asdict(exact).items():
+            if field == "expansion" or (source == folder and field in _OF_ARCHIVES):
+                continue
+            less = dataclasses.replace(exact, **{field: value - 1})
+            with pytest.raises(DatabaseError, match=r"more than .* allowed"):
+                open_database(source, less)
+
+
+#: Limits that a folder cannot exceed.
+_OF_ARCHIVES = ("members", "archive_bytes", "unpacked_bytes")
+
+
+def test_messages_keep_to_a_line_and_to_printable_text(tmp_path: Path) -> None:
+    name = "ev\x1b[31mil\n/Person01/person01146+0+0.jpg"
+    (problem,) = problems(tmp_path, {name: JPEG})
+    assert problem.startswith(r"ev\x1b[31mil\n/Person01/person01146+0+0.jpg: the photograph has no")
+    path = tmp_path / "bad.tar"
+    path.write_bytes(b"BZh91AY&SY" + bytes(range(256)) * 20)
+    with pytest.raises(DatabaseError) as caught:
+        open_database(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 700
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")

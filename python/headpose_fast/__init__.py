@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headpose_fast._core import __version__
     from headpose_fast.bundle import Bundle, load
-    from headpose_fast.database import Database, DatabaseError, FaceBox, Photograph, open_database
+    from headpose_fast.database import (
+        Database,
+        DatabaseError,
+        FaceBox,
+        Limits,
+        Photograph,
+        open_database,
+    )
     from headpose_fast.pipeline import Prepared, prepare
     from headpose_fast.rendering import Crops, plan_crops, render
 
@@ -19,6 +26,7 @@ _HOME = {
     "Database": "database",
     "DatabaseError": "database",
     "FaceBox": "database",
+    "Limits": "database",
     "Photograph": "database",
     "Prepared": "pipeline",
     "__version__": "_core",
@@ -35,6 +43,7 @@ __all__ = [
     "Database",
     "DatabaseError",
     "FaceBox",
+    "Limits",
     "Photograph",
     "Prepared",
     "__version__",

@@ -9,16 +9,22 @@ from numpy.typing import NDArray
 __version__: str
 
 def read_archive(
-    path: str | PathLike[str], wanted: Callable[[str], object]
+    path: str | PathLike[str],
+    limits: tuple[int, int, int, int],
+    wanted: Callable[[str], int | None],
 ) -> list[tuple[str, bytes]]:
-    """Names and contents of the regular members of a tar file that `wanted` is true for.
+    """Names and contents of the regular members of a tar file, which may be gzipped.
 
-    The file may be gzipped. Raises OSError when it cannot be read, ValueError when it is no whole
-    archive, and whatever `wanted` raises.
+    `limits` are the most members, bytes, bytes unpacked, and bytes unpacked for each byte. By a
+    name `wanted` gives the most bytes the member may have, None if it is not wanted. Raises OSError
+    when the file cannot be read, ValueError when it is no whole archive or exceeds a limit, and
+    whatever `wanted` raises.
     """
 
-def jpeg_sizes(jpegs: Sequence[bytes], out: NDArray[np.int64]) -> list[tuple[int, str]]:
-    """Fill `out` (photographs, 2) with width and height in pixels, turned as EXIF says."""
+def jpeg_sizes(
+    jpegs: Sequence[bytes], most_pixels: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, str]]]:
+    """Width and height in pixels, turned as EXIF says; (0, 0) for what fails."""
 
 def plan_crops(
     frames: NDArray[np.int64],

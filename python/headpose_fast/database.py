@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,11 +21,11 @@ NUMBERS = range(93)
 TILTS = (-90, -60, -30, -15, 0, 15, 30, 60, 90)
 PANS = (-90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90)
 
-#: Longest label file. Those of the published database have 42 to 47 bytes.
-MOST_LABEL_BYTES = 4096
-
 #: Problems that an error message lists; the rest are counted.
 _MOST_LISTED = 20
+
+#: Characters of a problem that are shown.
+_MOST_SHOWN = 500
 
 #: Members that belong to the database: `Person01/person01100-90+0.jpg` and its label, below any
 #: folders, or the same with `Personne` and `personne` of an older distribution. `wanted` lets a
@@ -48,11 +48,41 @@ class DatabaseError(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         """Keep all problems; the message lists the first of them."""
-        self.problems = tuple(problems)
+        self.problems = tuple(map(_one_line, problems))
         lines = list(self.problems[:_MOST_LISTED])
         if len(self.problems) > _MOST_LISTED:
             lines.append(f"and {len(self.problems) - _MOST_LISTED} more such problems")
         super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a database may ask of the machine: whatever exceeds it is refused before it is read.
+
+    The published database is far below all of them. A larger one of your own may need larger ones.
+    """
+
+    #: Members of an archive, those included that do not belong to the database.
+    members: int = 100_000
+    #: Bytes of an archive.
+    archive_bytes: int = 2 << 30
+    #: Bytes that a gzipped archive unpacks to.
+    unpacked_bytes: int = 2 << 30
+    #: Bytes that each byte of a gzipped archive may unpack to, beyond 64 MiB that are free. The
+    #: published database unpacks to 1.2 times its size, a bomb to a thousand times.
+    expansion: int = 20
+    #: Bytes of one photograph. The published ones have 8 to 17 KB.
+    photograph_bytes: int = 32 << 20
+    #: Pixels of one photograph, 2**26 at most. The published ones have 384 x 288.
+    photograph_pixels: int = 1 << 24
+    #: Bytes of one label. The published ones have 42 to 47.
+    label_bytes: int = 4096
+
+
+def _one_line(text: str) -> str:
+    """Keep names and damaged headers from writing more than a line, or to the terminal."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 class FaceBox(NamedTuple):
@@ -80,6 +110,9 @@ class Photograph:
     #: Horizontal angle in degrees, -90 to 90.
     pan: int
     face: FaceBox
+    #: Of the picture in pixels, turned as its EXIF orientation says.
+    width: int
+    height: int
     #: The file's bytes.
     jpeg: bytes = field(repr=False)
 
@@ -165,7 +198,7 @@ def _ranges(numbers: Sequence[int]) -> str:
     )
 
 
-def open_database(path: str | os.PathLike[str]) -> Database:
+def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
     """Read a database from a `.tar`, `.tar.gz` or `.tgz` archive or a folder, unpacking nothing.
 
     Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
@@ -174,30 +207,44 @@ def open_database(path: str | os.PathLike[str]) -> Database:
     Args:
         path: The archive, or a folder that holds the `PersonPP` folders, or else has them at some
             depth, or is one.
+        limits: What it may ask of the machine; None for `Limits()`.
 
     Returns:
         The photographs with their labels. They need not be complete: see `Database.missing`.
 
     Raises:
-        DatabaseError: The archive is damaged or none, or holds a photograph without label or the
-            reverse, two files for one person, series and number, a malformed name or label, or no
-            photograph at all.
+        DatabaseError: The archive is damaged or none, or exceeds a limit, or holds a photograph
+            without label or the reverse, two files for one person, series and number, a malformed
+            name, label or JPEG header, or no photograph at all.
         OSError: `path` cannot be read.
 
     """
     path = Path(path)
+    limits = limits or Limits()
+
+    def wanted(name: str) -> int | None:
+        match = _NAME.fullmatch(name)
+        if match is None or name[0] == "/" or ".." in name.split("/"):
+            return None
+        return limits.photograph_bytes if match["kind"] == "jpg" else limits.label_bytes
+
+    archive_limits = (
+        limits.members,
+        limits.archive_bytes,
+        limits.unpacked_bytes,
+        limits.expansion,
+    )
     try:
-        members = _read_folder(path) if path.is_dir() else _core.read_archive(path, _wanted)
+        if path.is_dir():
+            members = list(_read_folder(path, wanted))
+        else:
+            members = _core.read_archive(path, archive_limits, wanted)
     except ValueError as error:
         raise DatabaseError([f"{path}: {error}"]) from None
-    return Database(path, _pair(path, members))
+    return Database(path, _pair(path, members, limits))
 
 
-def _wanted(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and not (name[0] == "/" or ".." in name.split("/"))
-
-
-def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
+def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
     def fail(error: OSError) -> NoReturn:
         raise error
 
@@ -214,8 +261,13 @@ def _read_folder(root: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(files):
             name = f"{relative}/{file}"
             path = Path(folder, file)
-            if _wanted(name) and not path.is_symlink() and path.is_file():
-                yield name, path.read_bytes()
+            most = wanted(name)
+            if most is not None and not path.is_symlink() and path.is_file():
+                with path.open("rb") as opened:
+                    content = opened.read(most + 1)
+                if len(content) > most:
+                    raise ValueError(f"{name}: more than the {most} bytes allowed")
+                yield name, content
 
 
 @dataclass(slots=True)
@@ -226,7 +278,9 @@ class _Pair:
     labels: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
 
 
-def _pair(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Photograph, ...]:
+def _pair(
+    path: Path, members: Iterable[tuple[str, bytes]], limits: Limits
+) -> tuple[Photograph, ...]:
     """Bring each photograph and its label together."""
     pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
     problems = []
@@ -241,10 +295,14 @@ def _pair(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Photograph,
             continue
         (pair.jpegs if match["kind"] == "jpg" else pair.labels).append((match, content))
 
+    found = sorted(pairs.items())
+    jpegs = [pair.jpegs[0][1] if pair.jpegs else b"" for _, pair in found]
+    sizes, failures = _core.jpeg_sizes(jpegs, limits.photograph_pixels)
+    bad = dict(failures)
     photographs = []
-    for identity in sorted(pairs):
+    for i, (identity, pair) in enumerate(found):
         try:
-            photographs.append(_photograph(identity, pairs[identity]))
+            photographs.append(_photograph(identity, pair, sizes[i], bad.get(i)))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -276,7 +334,9 @@ def _identity(match: re.Match[str]) -> tuple[int, int, int]:
     return person, series, number
 
 
-def _photograph(identity: tuple[int, int, int], pair: _Pair) -> Photograph:
+def _photograph(
+    identity: tuple[int, int, int], pair: _Pair, size: tuple[int, int], bad: str | None
+) -> Photograph:
     """Make the record of a photograph and its label, or ValueError naming the file at fault."""
     for files in (pair.jpegs, pair.labels):
         if len(files) > 1:
@@ -290,6 +350,8 @@ def _photograph(identity: tuple[int, int, int], pair: _Pair) -> Photograph:
     photograph, jpeg = pair.jpegs[0]
     if photograph["stem"] != label["stem"]:
         raise ValueError(f"{label.string}: the label is beside {photograph.string}")
+    if bad is not None:
+        raise ValueError(f"{photograph.string}: {bad}")
     try:
         face = parse_label(text, f"{label['stem']}.jpg")
     except ValueError as error:
@@ -300,6 +362,7 @@ def _photograph(identity: tuple[int, int, int], pair: _Pair) -> Photograph:
         _TILT_OF[photograph["tilt"]],
         _PAN_OF[photograph["pan"]],
         face,
+        *size,
         jpeg,
     )
 
@@ -317,8 +380,6 @@ def parse_label(content: bytes, picture: str) -> FaceBox:
         ValueError: The content is something else; the message says where.
 
     """
-    if len(content) > MOST_LABEL_BYTES:
-        raise ValueError(f"{len(content)} bytes are more than the {MOST_LABEL_BYTES} of a label")
     try:
         lines = [line.rstrip() for line in content.decode("ascii").splitlines()]
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
-from headpose_fast.database import DatabaseError, Photograph, open_database
+from headpose_fast.database import DatabaseError, Limits, Photograph, open_database
 from headpose_fast.rendering import SIZES, AspectRatio, plan_crops, raise_failures
 
 #: The people that the original script tests with.
@@ -57,6 +57,7 @@ def prepare(
     pickle: bundle.Kind = "any",
     workers: int | None = None,
     allow_incomplete: bool = False,
+    limits: Limits | None = None,
 ) -> Prepared:
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
@@ -78,6 +79,7 @@ def prepare(
             `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
         workers: Threads; None for as many as there are cores that this process may use.
         allow_incomplete: Whether photographs of the published database may lack.
+        limits: What the database may ask of the machine; None for `Limits()`.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
@@ -99,7 +101,7 @@ def prepare(
     target = _target(output, num_data_aug, pickle)
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target}: the output would replace the database")
-    database = open_database(source)
+    database = open_database(source, limits)
     if not allow_incomplete:
         database.require_complete(test_persons)
     train, test = database.split(test_persons)

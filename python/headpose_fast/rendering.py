@@ -67,13 +67,7 @@ def plan_crops(
     photographs = [*train, *test]
     if not all(isinstance(value, int) for p in photographs for value in p.face):
         raise TypeError("face boxes must be of whole pixels")
-    frames = np.empty((len(photographs), 6), np.int64)
-    sizes = np.empty((len(photographs), 2), np.int64)
-    raise_failures(
-        photographs, _core.jpeg_sizes([photograph.jpeg for photograph in photographs], sizes)
-    )
-    frames[:, :2] = sizes
-    frames[:, 2:] = np.array([p.face for p in photographs], np.int64).reshape(-1, 4)
+    frames = np.array([(p.width, p.height, *p.face) for p in photographs], np.int64).reshape(-1, 6)
     parts = [(len(train), num_data_aug), (len(test), num_data_aug_val)]
     out = np.empty((sum(count * passes for count, passes in parts), 4), np.int32)
     raise_failures(photographs, _core.plan_crops(frames, parts, aspect_ratio, seed, out))
