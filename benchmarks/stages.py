@@ -42,7 +42,7 @@ def stages(archive: Path, folder: Path, runs: int, *, test_persons: set[int]) ->
         def work() -> None:
             path.unlink(missing_ok=True)
             _core.create_file(path, offsets.size * length)
-            _core.render_to_file(jpegs, crops, (84, 84), path, offsets, text_blocks, 1)
+            _core.render_to_file(jpegs, (crops, (84, 84), text_blocks, offsets), path, 1)
 
         return work
 

@@ -6,7 +6,9 @@ use std::mem;
 use std::path::Path;
 use std::sync::{Condvar, Mutex};
 
-use crate::render::{Run, Size};
+use crc32c::{crc32c, crc32c_append};
+
+use crate::render::{Run, Size, in_parallel};
 use crate::simd::{Loops, vectorised};
 
 #[cfg(target_endian = "big")]
@@ -36,9 +38,20 @@ impl Encoding {
             Encoding::Text { blocks } => bytes + bytes / blocks,
         }
     }
+
+    /// Has a sample drawn and encoded into `out`; `sample` is scratch for it.
+    fn draw(self, sample: &mut [f32], out: &mut [u8], draw: impl FnOnce(&mut [f32])) {
+        match self {
+            Encoding::Raw => draw(bytemuck::cast_slice_mut(out)),
+            Encoding::Text { .. } => {
+                draw(sample);
+                vectorised(Text { sample: bytemuck::cast_slice(sample), out });
+            }
+        }
+    }
 }
 
-/// The arguments of [`Encoding::Text`].
+/// What [`Encoding::Text`] is made of.
 struct Text<'a> {
     sample: &'a [u8],
     out: &'a mut [u8],
@@ -125,11 +138,20 @@ impl Output {
     }
 
     /// Divides the samples of `photographs` photographs, whose `offsets` are pass-major, into runs.
-    pub fn divide<'a>(&'a self, offsets: &'a [u64], photographs: usize) -> Vec<FileRun<'a>> {
-        offsets
-            .chunks(photographs.max(1))
-            .flat_map(|pass| pass.chunks(FileRun::GROUP))
-            .map(|offsets| FileRun { output: self, offsets })
+    /// The CRC-32C of what each sample is in the file goes to `checksums`.
+    pub fn divide<'a>(
+        &'a self,
+        offsets: &'a [u64],
+        checksums: &'a mut [u32],
+        photographs: usize,
+    ) -> Vec<FileRun<'a>> {
+        let passes =
+            offsets.chunks(photographs.max(1)).zip(checksums.chunks_mut(photographs.max(1)));
+        passes
+            .flat_map(|(offsets, checksums)| {
+                offsets.chunks(FileRun::GROUP).zip(checksums.chunks_mut(FileRun::GROUP))
+            })
+            .map(|(offsets, checksums)| FileRun { output: self, offsets, checksums })
             .collect()
     }
 
@@ -179,6 +201,7 @@ impl Output {
 pub struct FileRun<'a> {
     output: &'a Output,
     offsets: &'a [u64],
+    checksums: &'a mut [u32],
 }
 
 impl Run for FileRun<'_> {
@@ -189,26 +212,139 @@ impl Run for FileRun<'_> {
         scratch: &mut Vec<f32>,
         draw: &mut dyn FnMut(usize, &mut [f32]),
     ) -> io::Result<()> {
-        let values = self.output.size.values();
-        let length = self.output.encoding.length(values);
+        let Output { size, encoding, .. } = *self.output;
+        let length = encoding.length(size.values());
         // The bytes to be written, then the sample to be encoded.
         let encoded = self.offsets.len() * length.div_ceil(size_of::<f32>());
-        scratch.resize(encoded + values, 0.0);
+        scratch.resize(encoded + size.values(), 0.0);
         let (bytes, sample) = scratch.split_at_mut(encoded);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
-        for (i, out) in bytes.chunks_exact_mut(length).take(self.offsets.len()).enumerate() {
-            match self.output.encoding {
-                Encoding::Raw => draw(i, bytemuck::cast_slice_mut(out)),
-                Encoding::Text { .. } => {
-                    draw(i, sample);
-                    vectorised(Text { sample: bytemuck::cast_slice(sample), out });
-                }
-            }
+        for (i, (out, checksum)) in bytes.chunks_exact_mut(length).zip(self.checksums).enumerate() {
+            encoding.draw(sample, out, |sample| draw(i, sample));
+            *checksum = crc32c(out);
         }
         let piece = Piece { buffer: mem::take(scratch), offsets: self.offsets.to_vec() };
         *scratch = self.output.put(piece)?;
         Ok(())
     }
+}
+
+/// Samples that should be at given places in a file already.
+pub struct ComparingRun<'a> {
+    input: &'a Input,
+    offsets: &'a [u64],
+    equal: &'a mut [bool],
+}
+
+/// A file whose samples are compared with what they should be.
+pub struct Input {
+    file: File,
+    encoding: Encoding,
+    size: Size,
+}
+
+impl Input {
+    /// For samples of `size` in a file.
+    pub fn new(file: File, size: Size, encoding: Encoding) -> Self {
+        Input { file, encoding, size }
+    }
+
+    /// Divides the samples of `photographs` photographs, whose `offsets` are pass-major, into runs.
+    /// Whether a sample is equal to the bit goes to `equal`.
+    pub fn divide<'a>(
+        &'a self,
+        offsets: &'a [u64],
+        equal: &'a mut [bool],
+        photographs: usize,
+    ) -> Vec<ComparingRun<'a>> {
+        let passes = offsets.chunks(photographs.max(1)).zip(equal.chunks_mut(photographs.max(1)));
+        passes
+            .flat_map(|(offsets, equal)| {
+                offsets.chunks(ComparingRun::GROUP).zip(equal.chunks_mut(ComparingRun::GROUP))
+            })
+            .map(|(offsets, equal)| ComparingRun { input: self, offsets, equal })
+            .collect()
+    }
+}
+
+impl Run for ComparingRun<'_> {
+    const GROUP: usize = 4;
+
+    fn write(
+        self,
+        scratch: &mut Vec<f32>,
+        draw: &mut dyn FnMut(usize, &mut [f32]),
+    ) -> io::Result<()> {
+        let Input { file, encoding, size } = self.input;
+        let length = encoding.length(size.values());
+        let encoded = length.div_ceil(size_of::<f32>());
+        scratch.resize(2 * encoded + size.values(), 0.0);
+        let (expected, rest) = scratch.split_at_mut(encoded);
+        let (there, sample) = rest.split_at_mut(encoded);
+        let expected = &mut bytemuck::cast_slice_mut(expected)[..length];
+        let there: &mut [u8] = &mut bytemuck::cast_slice_mut(there)[..length];
+        for (i, (offset, equal)) in self.offsets.iter().zip(self.equal).enumerate() {
+            encoding.draw(sample, expected, |sample| draw(i, sample));
+            read_exact_at(file, there, *offset)?;
+            *equal = there == expected;
+        }
+        Ok(())
+    }
+}
+
+/// The CRC-32C of pieces of a file, each given by its offset and length, with `workers` threads.
+/// `keep_going` is called on this thread about every 50 ms.
+///
+/// # Errors
+/// What the system says, an end of the file before a piece's above all; `None` when `keep_going`
+/// said no.
+pub fn checksums(
+    file: &File,
+    pieces: &[(u64, u64)],
+    workers: usize,
+    keep_going: impl FnMut() -> bool,
+) -> io::Result<Option<Vec<u32>>> {
+    let mut sums = vec![0; pieces.len()];
+    let share = pieces.len().div_ceil(workers.max(1) * 16).max(1);
+    let shares: Vec<_> = pieces.chunks(share).zip(sums.chunks_mut(share)).collect();
+    let finished = in_parallel(shares, workers, keep_going, |(pieces, sums)| {
+        let mut bytes = Vec::new();
+        for (&(offset, length), sum) in pieces.iter().zip(sums) {
+            let (mut offset, mut left) = (offset, length);
+            while left > 0 {
+                let now = left.min(READ_BYTES);
+                bytes.resize(now as usize, 0);
+                read_exact_at(file, &mut bytes, offset)?;
+                *sum = crc32c_append(*sum, &bytes);
+                (offset, left) = (offset + now, left - now);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(finished.then_some(sums))
+}
+
+/// Bytes that [`checksums`] reads at a time.
+const READ_BYTES: u64 = 1 << 18;
+
+/// Reads all of `bytes` at `offset`.
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+/// Reads all of `bytes` at `offset`.
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        offset += read as u64;
+    }
+    Ok(())
 }
 
 /// Writes all of `bytes` at `offset`, moving no file position that anyone else relies on.

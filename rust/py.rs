@@ -3,13 +3,15 @@
 //! Functions over many photographs fill a buffer of the caller's and return what failed, as pairs
 //! of index and reason: only the caller knows the photographs' names.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use numpy::{PyArray2, PyArray3, PyArray5, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{
+    PyArray2, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -17,7 +19,7 @@ use pyo3::types::PyBytes;
 
 use crate::archive::{self, ArchiveError, Limits};
 use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
-use crate::file::{self, Encoding, Output};
+use crate::file::{self, Encoding, Input, Output};
 use crate::jpeg::Header;
 use crate::render::{self, MemoryRun, RenderError, Run, Size};
 
@@ -182,41 +184,119 @@ fn create_file(path: PathBuf, length: u64) -> PyResult<()> {
     file::create(&path, length).map_err(|error| os_error(error, &path))
 }
 
+/// Where samples are in a file: what both functions below are told in the same way.
+struct Places<'py> {
+    photographs: usize,
+    crops: Vec<Crop>,
+    size: Size,
+    encoding: Encoding,
+    offsets: PyReadonlyArray2<'py, u64>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Places<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        type Parts<'py> = (
+            Bound<'py, PyArray3<i32>>,
+            (usize, usize),
+            Option<NonZeroUsize>,
+            Bound<'py, PyArray2<u64>>,
+        );
+        let (crops, (width, height), text_blocks, offsets): Parts<'py> = object.extract()?;
+        let photographs = crops.shape()[1];
+        let crops = crops_of(&crops, photographs)?;
+        if offsets.shape() != [crops.len() / photographs.max(1), photographs] {
+            return Err(PyValueError::new_err("offsets and crops do not belong together"));
+        }
+        let size = Size { width, height };
+        let bytes = size.values() * size_of::<f32>();
+        let encoding = match text_blocks.map(NonZeroUsize::get) {
+            None => Encoding::Raw,
+            Some(blocks @ ..=7) if bytes.is_multiple_of(blocks) => Encoding::Text { blocks },
+            Some(blocks) => {
+                return Err(PyValueError::new_err(format!("no sample has {blocks} blocks")));
+            }
+        };
+        Ok(Places { photographs, crops, size, encoding, offsets: offsets.try_readonly()? })
+    }
+}
+
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "called by one place, by name")]
 fn render_to_file(
     py: Python<'_>,
     jpegs: Vec<PyBackedBytes>,
-    crops: &Bound<'_, PyArray3<i32>>,
-    size: (usize, usize),
+    places: Places<'_>,
     path: PathBuf,
-    offsets: &Bound<'_, PyArray2<u64>>,
-    text_blocks: Option<NonZeroUsize>,
     workers: Option<NonZeroUsize>,
-) -> PyResult<Failures> {
-    let crops = crops_of(crops, jpegs.len())?;
-    let offsets = offsets.try_readonly()?;
-    let offsets = offsets.as_slice()?;
-    if offsets.len() != crops.len() {
-        return Err(PyValueError::new_err("offsets and crops do not belong together"));
+) -> PyResult<(Vec<u32>, Failures)> {
+    let Places { photographs, crops, size, encoding, offsets } = places;
+    require_as_many(&jpegs, photographs)?;
+    let file = OpenOptions::new().write(true).open(&path);
+    let output = Output::new(file.map_err(|error| os_error(error, &path))?, size, encoding);
+    let mut checksums = vec![0; crops.len()];
+    let runs = output.divide(offsets.as_slice()?, &mut checksums, jpegs.len());
+    let failures = run(py, &jpegs, &crops, size, runs, workers, &path)?;
+    Ok((checksums, failures))
+}
+
+#[pyfunction]
+fn compare_with_file(
+    py: Python<'_>,
+    jpegs: Vec<PyBackedBytes>,
+    places: Places<'_>,
+    path: PathBuf,
+    workers: Option<NonZeroUsize>,
+) -> PyResult<(Vec<bool>, Failures)> {
+    let Places { photographs, crops, size, encoding, offsets } = places;
+    require_as_many(&jpegs, photographs)?;
+    let file = File::open(&path).map_err(|error| os_error(error, &path))?;
+    let input = Input::new(file, size, encoding);
+    let mut equal = vec![false; crops.len()];
+    let runs = input.divide(offsets.as_slice()?, &mut equal, jpegs.len());
+    let failures = run(py, &jpegs, &crops, size, runs, workers, &path)?;
+    Ok((equal, failures))
+}
+
+#[pyfunction]
+fn checksum(data: &[u8]) -> u32 {
+    crc32c::crc32c(data)
+}
+
+#[pyfunction]
+fn checksums(
+    py: Python<'_>,
+    path: PathBuf,
+    pieces: Vec<(u64, u64)>,
+    workers: Option<NonZeroUsize>,
+) -> PyResult<Vec<u32>> {
+    let mut interrupt = Ok(());
+    let workers = workers_or_all(workers)?;
+    let sums = py.detach(|| {
+        let file = File::open(&path)?;
+        file::checksums(&file, &pieces, workers, || keep_going(&mut interrupt))
+    });
+    interrupt?;
+    let sums = sums.map_err(|error| os_error(error, &path))?;
+    Ok(sums.expect("cancelled by nothing but an interrupt"))
+}
+
+fn require_as_many(jpegs: &[PyBackedBytes], photographs: usize) -> PyResult<()> {
+    if jpegs.len() == photographs {
+        return Ok(());
     }
-    let size = Size { width: size.0, height: size.1 };
-    let encoding = match text_blocks.map(NonZeroUsize::get) {
-        None => Encoding::Raw,
-        Some(blocks)
-            if blocks <= 7 && (size.values() * size_of::<f32>()).is_multiple_of(blocks) =>
-        {
-            Encoding::Text { blocks }
-        }
-        Some(blocks) => {
-            return Err(PyValueError::new_err(format!("no sample has {blocks} blocks")));
-        }
-    };
-    let file =
-        OpenOptions::new().write(true).open(&path).map_err(|error| os_error(error, &path))?;
-    let output = Output::new(file, size, encoding);
-    let runs = output.divide(offsets, jpegs.len());
-    run(py, &jpegs, &crops, size, runs, workers, &path)
+    Err(PyValueError::new_err(format!(
+        "crops are of {photographs} photographs, not {}",
+        jpegs.len()
+    )))
+}
+
+fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {
+    Ok(match workers {
+        Some(workers) => workers,
+        None => available_parallelism()?,
+    }
+    .get())
 }
 
 /// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed.
@@ -230,13 +310,10 @@ fn run<R: Run>(
     workers: Option<NonZeroUsize>,
     output: &Path,
 ) -> PyResult<Failures> {
-    let workers = match workers {
-        Some(workers) => workers,
-        None => available_parallelism()?,
-    };
+    let workers = workers_or_all(workers)?;
     let mut interrupt = Ok(());
     let result = py.detach(|| {
-        render::render(jpegs, crops, size, runs, workers.get(), || keep_going(&mut interrupt))
+        render::render(jpegs, crops, size, runs, workers, || keep_going(&mut interrupt))
     });
     interrupt?;
     match result {
@@ -255,5 +332,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(plan_crops, module)?)?;
     module.add_function(wrap_pyfunction!(render_samples, module)?)?;
     module.add_function(wrap_pyfunction!(create_file, module)?)?;
-    module.add_function(wrap_pyfunction!(render_to_file, module)?)
+    module.add_function(wrap_pyfunction!(render_to_file, module)?)?;
+    module.add_function(wrap_pyfunction!(compare_with_file, module)?)?;
+    module.add_function(wrap_pyfunction!(checksums, module)?)?;
+    module.add_function(wrap_pyfunction!(checksum, module)?)
 }

@@ -171,15 +171,36 @@ where
         stop: AtomicBool::new(false),
     };
 
-    let mut result = Ok(());
+    let finished =
+        supervise(workers.clamp(1, groups), &batch.stop, &mut keep_going, || batch.work())?;
+    if !finished {
+        return Err(RenderError::Cancelled);
+    }
+    let mut bad = batch.bad.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if bad.is_empty() {
+        return Ok(());
+    }
+    bad.sort_by_key(|(i, _)| *i);
+    Err(RenderError::Photographs(bad))
+}
+
+/// Runs `work` on `workers` threads, while this one calls `keep_going` about every 50 ms; `false` if
+/// that said no. `stop` is set then, and when a worker fails.
+fn supervise(
+    workers: usize,
+    stop: &AtomicBool,
+    mut keep_going: impl FnMut() -> bool,
+    work: impl Fn() -> io::Result<()> + Sync,
+) -> io::Result<bool> {
+    let mut result = Ok(true);
     thread::scope(|scope| {
         let (done, finished) = mpsc::channel();
-        for started in 0..workers.clamp(1, groups) {
-            let (batch, done) = (&batch, done.clone());
+        for started in 0..workers {
+            let (work, done) = (&work, done.clone());
             let worker = move || {
-                let outcome = batch.work();
+                let outcome = work();
                 if outcome.is_err() {
-                    batch.stop.store(true, Ordering::Relaxed);
+                    stop.store(true, Ordering::Relaxed);
                 }
                 // The receiver lives until every sender is gone.
                 let _ = done.send(outcome);
@@ -187,7 +208,7 @@ where
             if let Err(error) = thread::Builder::new().spawn_scoped(scope, worker) {
                 // Those that started do all the work; without any there is none.
                 if started == 0 {
-                    result = Err(RenderError::Output(error));
+                    result = Err(error);
                 }
                 break;
             }
@@ -196,24 +217,43 @@ where
         loop {
             match finished.recv_timeout(POLL) {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => result = Err(RenderError::Output(error)),
+                Ok(Err(error)) => result = Err(error),
                 Err(RecvTimeoutError::Timeout) => {
-                    if result.is_ok() && !keep_going() {
-                        batch.stop.store(true, Ordering::Relaxed);
-                        result = Err(RenderError::Cancelled);
+                    if matches!(result, Ok(true)) && !keep_going() {
+                        stop.store(true, Ordering::Relaxed);
+                        result = Ok(false);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
     });
-    result?;
-    let mut bad = batch.bad.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if bad.is_empty() {
-        return Ok(());
-    }
-    bad.sort_by_key(|(i, _)| *i);
-    Err(RenderError::Photographs(bad))
+    result
+}
+
+/// Does `work` for each of `items` on `workers` threads; `false` if `keep_going`, which is called on
+/// this thread about every 50 ms, said no.
+///
+/// # Errors
+/// The first failure of `work`.
+pub(crate) fn in_parallel<T: Send>(
+    items: Vec<T>,
+    workers: usize,
+    keep_going: impl FnMut() -> bool,
+    work: impl Fn(T) -> io::Result<()> + Sync,
+) -> io::Result<bool> {
+    let stop = AtomicBool::new(false);
+    let items = Mutex::new(items.into_iter());
+    supervise(workers.max(1), &stop, keep_going, || {
+        while !stop.load(Ordering::Relaxed) {
+            let item = items.lock().expect("no worker panics with it").next();
+            match item {
+                Some(item) => work(item)?,
+                None => break,
+            }
+        }
+        Ok(())
+    })
 }
 
 impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {

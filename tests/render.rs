@@ -68,7 +68,8 @@ fn a_file_holds_the_samples_at_their_offsets() {
         let path = std::env::temp_dir().join(name);
         let file = fs::File::create(&path).unwrap();
         let output = Output::new(file, SIZE, encoding);
-        let runs = output.divide(&offsets, jpegs.len());
+        let mut checksums = vec![0; offsets.len()];
+        let runs = output.divide(&offsets, &mut checksums, jpegs.len());
         render(&jpegs, &crops, SIZE, runs, 2, || true).unwrap();
         let written = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();

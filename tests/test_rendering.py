@@ -28,7 +28,9 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
 def photograph(face: FaceBox, jpeg: bytes, person: int = 1) -> Photograph:
     ((width, height),), _ = _core.jpeg_sizes([jpeg], 1 << 24)
-    return Photograph(f"Person{person:02}/x.jpg", person, 1, 0, 0, 0, face, width, height, jpeg)
+    return Photograph(
+        f"Person{person:02}/x.jpg", person, 1, 0, 0, 0, face, width, height, jpeg, b""
+    )
 
 
 def blank(width: int, height: int) -> bytes:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     )
     from headpose_fast.pipeline import Prepared, prepare
     from headpose_fast.rendering import Crops, plan_crops, render
+    from headpose_fast.verification import BundleError, Verified, verify
 
 _HOME = {
     "Bundle": "bundle",
+    "BundleError": "verification",
     "Crops": "rendering",
     "Database": "database",
     "DatabaseError": "database",
@@ -29,16 +31,19 @@ _HOME = {
     "Limits": "database",
     "Photograph": "database",
     "Prepared": "pipeline",
+    "Verified": "verification",
     "__version__": "_core",
     "load": "bundle",
     "open_database": "database",
     "plan_crops": "rendering",
     "prepare": "pipeline",
     "render": "rendering",
+    "verify": "verification",
 }
 
 __all__ = [
     "Bundle",
+    "BundleError",
     "Crops",
     "Database",
     "DatabaseError",
@@ -46,12 +51,14 @@ __all__ = [
     "Limits",
     "Photograph",
     "Prepared",
+    "Verified",
     "__version__",
     "load",
     "open_database",
     "plan_crops",
     "prepare",
     "render",
+    "verify",
 ]
 
 

@@ -1,7 +1,26 @@
 """`python -m headpose_fast`, and the script `headpose-fast`."""
 
 import os
+import signal
 import sys
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """A signal asked the program to stop."""
+
+
+#: Each ends the program with 128 and its number, once what it has begun is cleared away.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for each in _SIGNALS:
+        # Clearing away takes a moment, in which another Ctrl-C must not do harm.
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped(number)
 
 
 def main() -> int:
@@ -10,12 +29,18 @@ def main() -> int:
     # processor time, 4 % of the whole job, for what nothing here uses.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        for number in _SIGNALS:
+            # `nohup` and background jobs are started with some of them ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
         from headpose_fast import cli
 
         return cli.main()
-    except KeyboardInterrupt:
-        print("headpose-fast: interrupted", file=sys.stderr)
-        return 130
+    except Stopped as stopped:
+        number = stopped.args[0]
+        if sys.stderr is not None:
+            print(f"headpose-fast: stopped by {signal.Signals(number).name}", file=sys.stderr)
+        return int(128 + number)
 
 
 if __name__ == "__main__":

@@ -53,18 +53,30 @@ def create_file(path: str | PathLike[str], length: int) -> None:
     Raises OSError when it is there already or cannot be made.
     """
 
-def render_to_file(
-    jpegs: Sequence[bytes],
-    crops: NDArray[np.int32],
-    size: tuple[int, int],
-    path: str | PathLike[str],
-    offsets: NDArray[np.uint64],
-    text_blocks: int | None,
-    workers: int | None,
-) -> list[tuple[int, str]]:
-    """Write samples of `size` (width, height) into an existing file.
+#: Crops (passes, photographs, 4); width and height of a sample; the blocks of a sample written as
+#: text (`docs/format.md`), None for raw ones; offsets (passes, photographs) of each sample.
+_Places = tuple[NDArray[np.int32], tuple[int, int], int | None, NDArray[np.uint64]]
 
-    `offsets` (passes, photographs) holds the place of each sample's first byte. Samples are written
-    raw, or with `text_blocks` as text of so many blocks (`docs/format.md`). Raises OSError when
-    writing fails.
+def render_to_file(
+    jpegs: Sequence[bytes], places: _Places, path: str | PathLike[str], workers: int | None
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Write samples into an existing file; gives the CRC-32C of each.
+
+    Raises OSError when writing fails.
     """
+
+def compare_with_file(
+    jpegs: Sequence[bytes], places: _Places, path: str | PathLike[str], workers: int | None
+) -> tuple[list[bool], list[tuple[int, str]]]:
+    """Whether each sample stands in a file. Raises OSError when reading fails or it ends early."""
+
+def checksums(
+    path: str | PathLike[str], pieces: Sequence[tuple[int, int]], workers: int | None
+) -> list[int]:
+    """CRC-32C of pieces of a file, given by offset and length.
+
+    Raises OSError when reading fails or it ends early.
+    """
+
+def checksum(data: bytes) -> int:
+    """CRC-32C of bytes."""

@@ -367,24 +367,30 @@ _HEADER = re.compile(
 )
 
 
-def load(path: str | os.PathLike[str]) -> Bundle:
+def load(path: str | os.PathLike[str], *, verify: bool = False) -> Bundle:
     """Load a bundle of any kind, or a file of the original script, without the pickle machine.
 
     Only files of exactly these layouts are read, so no code in a file is ever run. Kind `py3` is
     not read but mapped, copy-on-write: it costs no time, and changes to the arrays stay in memory.
 
-    All of the file but the array data is compared with what it must be. The array data is not: a
-    byte of it that was changed by accident goes unnoticed.
+    All of the file but the array data is compared with what it must be, always; the array data with
+    its checksums only on request, as that reads all of it.
 
     Args:
         path: The file. Of the original script's, those that `pickle` of Python 2.7 wrote.
+        verify: Whether the array data is compared with the checksums.
 
     Raises:
-        ValueError: The file is no such bundle, is damaged, or ends early.
+        ValueError: The file is no such bundle, is damaged, or ends early; or it has no checksums,
+            as the original script's files, and `verify` is true.
         OSError: It cannot be read.
 
     """
     path = Path(path)
+    if verify:
+        from headpose_fast.verification import verify as verify_file
+
+        verify_file(path)
     with path.open("rb") as file:
         start = file.read(256)
         try:
@@ -397,6 +403,25 @@ def load(path: str | os.PathLike[str]) -> Bundle:
 
 
 def _load_new(file: IO[bytes], start: bytes) -> Bundle:
+    plan = _read_layout(file, start)
+    if plan.kind == "py3":
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return Bundle(*(_view(mapped, array) for array in plan.arrays))
+    return Bundle(*(_read(file, plan, array) for array in plan.arrays))
+
+
+def read_layout(file: IO[bytes]) -> Layout:
+    """Make the layout of a bundle again from its first line, and compare it with the file.
+
+    Raises:
+        ValueError: The file is no bundle of this program's, is damaged, or ends early.
+
+    """
+    file.seek(0)
+    return _read_layout(file, file.read(256))
+
+
+def _read_layout(file: IO[bytes], start: bytes) -> Layout:
     match = _HEADER.match(start)
     if match is None:
         raise ValueError("not a bundle of headpose-fast nor of the original script")
@@ -415,10 +440,7 @@ def _load_new(file: IO[bytes], start: bytes) -> Bundle:
         file.seek(offset)
         if file.read(len(expected)) != expected:
             raise ValueError(f"damaged between byte {offset:,} and {offset + len(expected):,}")
-    if plan.kind == "py3":
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        return Bundle(*(_view(mapped, array) for array in plan.arrays))
-    return Bundle(*(_read(file, plan, array) for array in plan.arrays))
+    return plan
 
 
 def _kind(name: str) -> Kind:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
@@ -16,42 +19,103 @@ _MOST_PASSES = 9999
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 failed."""
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verifies = arguments[:1] == ["verify"]
+    options = _verify_parser().parse_args(arguments[1:]) if verifies else _parser().parse_args(argv)
     try:
-        if options.sample:
-            from headpose_fast.sample import sample_database
-
-            show = sys.stderr is not None and sys.stderr.isatty() and not options.quiet
-            options.input = sample_database(_show_progress if show else None)
-        prepared = prepare(
-            options.input,
-            options.output,
-            num_data_aug=options.num_data_aug,
-            num_data_aug_val=options.num_data_aug_val,
-            aspect_ratio=options.aspect_ratio,
-            seed=options.seed,
-            test_persons=options.test_persons,
-            pickle=options.pickle,
-            workers=options.workers,
-            allow_incomplete=options.allow_incomplete,
-        )
-        print(prepared.path, flush=True)
+        return _verify(options) if verifies else _prepare(options)
     except MemoryError:
-        print("headpose-fast: error: not enough memory", file=sys.stderr)
-        return 1
+        _tell("headpose-fast: error: not enough memory")
     except (OSError, ValueError) as error:
         for line in str(error).splitlines():
-            print(f"headpose-fast: error: {line}", file=sys.stderr)
-        return 1
+            _tell(f"headpose-fast: error: {line}")
+    return 1
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    if options.sample:
+        from headpose_fast.sample import sample_database
+
+        show = sys.stderr is not None and sys.stderr.isatty() and not options.quiet
+        options.input = sample_database(_show_progress if show else None)
+    prepared = prepare(
+        options.input,
+        options.output,
+        num_data_aug=options.num_data_aug,
+        num_data_aug_val=options.num_data_aug_val,
+        aspect_ratio=options.aspect_ratio,
+        seed=options.seed,
+        test_persons=options.test_persons,
+        pickle=options.pickle,
+        workers=options.workers,
+        allow_incomplete=options.allow_incomplete,
+        sync=options.sync,
+    )
     if not options.quiet:
-        print(_summary(prepared), file=sys.stderr)
+        _tell(_summary(prepared))
+    return _print(prepared.path)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from headpose_fast.verification import verify
+
+    verified = verify(options.file, options.input, workers=options.workers)
+    if not options.quiet:
+        how = "and are what the database makes" if verified.rendered else "(no forgery is excluded)"
+        _tell(f"{verified.samples:,} samples have the right checksums {how}")
+    return _print(verified.path)
+
+
+def _print(path: Path) -> int:
+    """Print a path on stdout; 1 if nobody reads it."""
+    try:
+        print(path, flush=True)
+    except OSError as error:
+        _tell(f"headpose-fast: error: stdout: {error}")
+        # Python would try again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     return 0
+
+
+def _tell(text: str) -> None:
+    """Print on stderr, if anyone listens."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _verify_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast verify",
+        description="Check every byte of a bundle: by its checksums, or by rendering it again.",
+    )
+    parser.add_argument("file", type=_path, metavar="FILE", help="the bundle")
+    parser.add_argument(
+        "--input",
+        type=_path,
+        metavar="PATH",
+        help="the database it was made of; all samples are rendered again and compared",
+    )
+    _add_common(parser)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=_integer(1, 1024),
+        metavar="N",
+        help="threads; by default one for each core that this process may use",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no summary")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast",
         description="Turn the Head Pose Image Database into one pickle of augmented crops.",
+        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -106,17 +170,16 @@ def _parser() -> argparse.ArgumentParser:
         help="who can load the file: any Python, Python 2.7, or Python 3 (the fastest)",
     )
     add(
-        "--workers",
-        type=_integer(1, 1024),
-        metavar="N",
-        help="threads; by default one for each core that this process may use",
-    )
-    add(
         "--allow-incomplete",
         action="store_true",
         help="go on although photographs of the published database lack",
     )
-    add("--quiet", action="store_true", help="no summary")
+    add(
+        "--sync",
+        action="store_true",
+        help="wait until the file is on the disk, where it survives a power cut",
+    )
+    _add_common(parser)
     add("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import defaultdict
@@ -17,6 +18,9 @@ from headpose_fast import _core
 PERSONS = range(1, 16)
 SERIES = range(1, 3)
 NUMBERS = range(93)
+
+#: `Database.digest` of the published database.
+PUBLISHED_DIGEST = "190d44a194b2eb24f27163ea45de08f9d26328ccc44a01fdee46fa546a6e7ad9"
 
 TILTS = (-90, -60, -30, -15, 0, 15, 30, 60, 90)
 PANS = (-90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90)
@@ -115,6 +119,8 @@ class Photograph:
     height: int
     #: The file's bytes.
     jpeg: bytes = field(repr=False)
+    #: The label file's bytes.
+    label: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,21 @@ class Database(Sequence[Photograph]):
     def persons(self) -> tuple[int, ...]:
         """The people in the database, ascending."""
         return tuple(sorted({photograph.person for photograph in self.photographs}))
+
+    @property
+    def digest(self) -> str:
+        """Hash the content, however it is packed: SHA-256 in hexadecimal digits.
+
+        That is of the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
+        by path. The published database has `PUBLISHED_DIGEST`.
+        """
+        lines = []
+        for photograph in self.photographs:
+            folder, stem = photograph.name.removesuffix(".jpg").split("/")[-2:]
+            for kind, content in ((".jpg", photograph.jpeg), (".txt", photograph.label)):
+                path = f"{folder}/{stem}{kind}"
+                lines.append((path, f"{hashlib.sha256(content).hexdigest()}  {path}\n"))
+        return hashlib.sha256("".join(line for _, line in sorted(lines)).encode()).hexdigest()
 
     def split(
         self, test_persons: Collection[int]
@@ -364,6 +385,7 @@ def _photograph(
         face,
         *size,
         jpeg,
+        text,
     )
 
 

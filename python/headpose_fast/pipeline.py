@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
+import shutil
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from operator import index
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
-from headpose_fast.database import DatabaseError, Limits, Photograph, open_database
-from headpose_fast.rendering import SIZES, AspectRatio, plan_crops, raise_failures
+from headpose_fast.database import Database, DatabaseError, Limits, Photograph, open_database
+from headpose_fast.rendering import SIZES, AspectRatio, Crops, plan_crops, raise_failures
+from headpose_fast.trailer import checked_spans, write_trailer
 
 #: The people that the original script tests with.
 TEST_PERSONS = (5, 10, 15)
@@ -45,6 +52,45 @@ class Prepared:
     seconds: float
 
 
+class Job(NamedTuple):
+    """Photographs and their crops, by part."""
+
+    train: tuple[Photograph, ...]
+    test: tuple[Photograph, ...]
+    crops: Crops
+
+
+def plan(
+    database: Database,
+    *,
+    num_data_aug: int,
+    num_data_aug_val: int,
+    aspect_ratio: AspectRatio,
+    seed: int,
+    test_persons: Collection[int],
+) -> Job:
+    """Split a database and plan its crops. All samples follow from the database and these options.
+
+    Raises:
+        DatabaseError: A part would be empty, or a face box allows no crop.
+        ValueError: An option is out of range.
+
+    """
+    train, test = database.split(test_persons)
+    for part, name in ((train, "train"), (test, "test")):
+        if not part:
+            raise DatabaseError([f"{database.path}: there are no photographs to {name} with"])
+    crops = plan_crops(
+        train,
+        test,
+        num_data_aug=num_data_aug,
+        num_data_aug_val=num_data_aug_val,
+        aspect_ratio=aspect_ratio,
+        seed=seed,
+    )
+    return Job(train, test, crops)
+
+
 def prepare(
     input: str | os.PathLike[str] | None = None,  # noqa: A002 (the name of the option)
     output: str | os.PathLike[str] | None = None,
@@ -58,6 +104,7 @@ def prepare(
     workers: int | None = None,
     allow_incomplete: bool = False,
     limits: Limits | None = None,
+    sync: bool = False,
 ) -> Prepared:
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
@@ -80,6 +127,7 @@ def prepare(
         workers: Threads; None for as many as there are cores that this process may use.
         allow_incomplete: Whether photographs of the published database may lack.
         limits: What the database may ask of the machine; None for `Limits()`.
+        sync: Whether to wait until the file and its name are on the disk.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
@@ -104,54 +152,51 @@ def prepare(
     database = open_database(source, limits)
     if not allow_incomplete:
         database.require_complete(test_persons)
-    train, test = database.split(test_persons)
-    for part, name in ((train, "train"), (test, "test")):
-        if not part:
-            raise DatabaseError([f"{database.path}: there are no photographs to {name} with"])
-    crops = plan_crops(
-        train,
-        test,
-        num_data_aug=num_data_aug,
-        num_data_aug_val=num_data_aug_val,
-        aspect_ratio=aspect_ratio,
-        seed=seed,
-    )
+    options: dict[str, Any] = {
+        "num_data_aug": num_data_aug,
+        "num_data_aug_val": num_data_aug_val,
+        "aspect_ratio": aspect_ratio,
+        "seed": index(seed),
+        "test_persons": sorted(test_persons),
+    }
+    train, test, crops = plan(database, **options)
     width, height = SIZES[aspect_ratio]
     layout = bundle.layout(
         pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
     )
+    spans = checked_spans(layout)
+    checksums: dict[str, list[int]] = {name: [0] * len(spans[name]) for name in spans}
+    digest = database.digest
+    size = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
-    with _complete_file(target, layout.length) as path:
-        with path.open("r+b", buffering=0) as file:
-            for offset, data in layout.skeleton:
-                file.seek(offset)
-                file.write(data)
-            for part, passes, array in (
-                (train, num_data_aug, layout.arrays[2]),
-                (test, num_data_aug_val, layout.arrays[3]),
-            ):
-                rows = _labels(part, passes)
-                for first, count, offset, _ in array.pieces:
-                    file.seek(offset)
-                    file.write(layout.encode(array, rows[first : first + count]))
-        for part, part_crops, array in (
-            (train, crops.train, layout.arrays[0]),
-            (test, crops.test, layout.arrays[1]),
+    with _complete_file(target, size, sync=sync) as (path, file):
+        for offset, data in layout.skeleton:
+            file.seek(offset)
+            file.write(data)
+        for name, part, array in (
+            ("trn_output", train, layout.arrays[2]),
+            ("test_output", test, layout.arrays[3]),
         ):
-            failures = _core.render_to_file(
-                [photograph.jpeg for photograph in part],
-                part_crops,
-                (width, height),
-                path,
-                array.row_offsets().reshape(part_crops.shape[:2]),
-                array.text_blocks if layout.text else None,
-                workers,
-            )
+            rows = labels(part, array.shape[0] // len(part))
+            for i, span in enumerate(spans[name]):
+                encoded = layout.encode(array, rows[span.first_row : span.first_row + span.rows])
+                checksums[name][i] = _core.checksum(encoded)
+                file.seek(span.offset)
+                file.write(encoded)
+        for name, part, part_crops, array in (
+            ("trn_im", train, crops.train, layout.arrays[0]),
+            ("test_im", test, crops.test, layout.arrays[1]),
+        ):
+            jpegs = [photograph.jpeg for photograph in part]
+            where = places(layout, array, part_crops)
+            checksums[name], failures = _core.render_to_file(jpegs, where, path, workers)
             raise_failures(part, failures)
+        file.seek(layout.length)
+        file.write(write_trailer(layout, checksums, options, digest))
     return Prepared(
         path=target,
         kind=pickle,
-        size=layout.length,
+        size=size,
         replaced=replaced,
         shapes=tuple(array.shape for array in layout.arrays),
         train_persons=tuple(sorted({photograph.person for photograph in train})),
@@ -188,24 +233,90 @@ def _target(output: str | os.PathLike[str] | None, num_data_aug: int, kind: bund
     return target
 
 
-def _labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
+def labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
     """Tilt and pan of every sample in units of 90 degrees, divided in float32."""
     once = np.array([(p.tilt, p.pan) for p in photographs], np.float32) / np.float32(90)
     return np.tile(once, (passes, 1))
 
 
+def places(
+    layout: bundle.Layout, array: bundle.ArrayLayout, crops: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], tuple[int, int], int | None, NDArray[np.uint64]]:
+    """Tell the native module where the samples of `crops` stand in the file."""
+    _, _, height, width = array.shape
+    blocks = array.text_blocks if layout.text else None
+    return crops, (width, height), blocks, array.row_offsets().reshape(crops.shape[:2])
+
+
 @contextlib.contextmanager
-def _complete_file(target: Path, length: int) -> Iterator[Path]:
+def _complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
     # A symbolic link stays one; what it points to is replaced.
     final = target.resolve()
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
+    _clear_abandoned(final)
+    free = shutil.disk_usage(final.parent).free
+    if free < length:
+        reason = f"the file needs {length:,} bytes, and {free:,} are free"
+        raise OSError(errno.ENOSPC, reason, str(target))
+    temporary = None
     try:
-        _core.create_file(temporary, length)
-        yield temporary
-        temporary.replace(final)
+        while True:
+            temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
+            _core.create_file(temporary, length)
+            file = FileIO(temporary, "r+b")
+            if _locked(file) and temporary.exists():
+                break
+            # Another run took it for an abandoned one before it was locked.
+            file.close()
+        with file:
+            yield temporary, file
+            if sync:
+                os.fsync(file.fileno())
+            if os.name == "nt":
+                file.close()  # Windows renames no open file.
+            temporary.replace(final)
+        if sync and os.name != "nt":
+            folder = os.open(final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(target)
         raise
+
+
+def _locked(file: FileIO) -> bool:
+    """Lock a file until it is closed or its process ends, however that happens."""
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A file system without locks, where nothing abandoned is cleared either.
+            return True
+    return True
+
+
+def _clear_abandoned(final: Path) -> None:
+    """Delete the temporaries of runs to the same name that were killed."""
+    name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
+    for path in final.parent.iterdir():
+        if name.fullmatch(path.name) is None:
+            continue
+        # What is in use, gone meanwhile, or somebody else's stays.
+        with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
+            if sys.platform == "win32":
+                file.close()  # Windows deletes no open file: one in use stays.
+                path.unlink()
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
