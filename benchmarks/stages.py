@@ -39,10 +39,12 @@ def stages(archive: Path, folder: Path, runs: int, *, test_persons: set[int]) ->
     def write(length: int, text_blocks: int | None) -> Callable[[], object]:
         offsets = np.arange(shape[0] * shape[1], dtype=np.uint64).reshape(shape) * np.uint64(length)
 
+        sums = np.zeros(offsets.size, np.uint32)
+
         def work() -> None:
             path.unlink(missing_ok=True)
             _core.create_file(path, offsets.size * length)
-            _core.render_to_file(jpegs, (crops, (84, 84), text_blocks, offsets), path, 1)
+            _core.render_to_file(jpegs, (crops, (84, 84), text_blocks, offsets), path, sums, 1)
 
         return work
 

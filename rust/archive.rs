@@ -74,7 +74,7 @@ impl<E> From<io::Error> for ArchiveError<E> {
 pub fn read<E>(
     path: &Path,
     limits: Limits,
-    mut wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
+    wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
     poll: impl FnMut() -> Result<(), E>,
 ) -> Result<Vec<Member>, ArchiveError<E>> {
     let metadata = fs::metadata(path)?;
@@ -82,17 +82,29 @@ pub fn read<E>(
     if !metadata.is_file() {
         return Err(ArchiveError::Damaged(io::Error::other("not a file")));
     }
-    if metadata.len() > limits.archive_bytes {
-        return Err(ArchiveError::Refused(format!(
-            "{} bytes are more than the {} allowed",
-            metadata.len(),
-            limits.archive_bytes
-        )));
+    let file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    read_from(file, metadata.len(), limits, wanted, poll)
+}
+
+/// The same for an archive of `length` bytes that is open already.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from<E>(
+    mut file: impl BufRead,
+    length: u64,
+    limits: Limits,
+    mut wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
+    poll: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<Member>, ArchiveError<E>> {
+    if length > limits.archive_bytes {
+        let most = limits.archive_bytes;
+        let reason = format!("{length} bytes are more than the {most} allowed");
+        return Err(ArchiveError::Refused(reason));
     }
-    let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
     let mut most_bytes = limits.unpacked_bytes;
-    let inner: Box<dyn Read> = if file.fill_buf()?.starts_with(&GZIP) {
-        let expanded = metadata.len().saturating_mul(limits.expansion);
+    let inner: Box<dyn Read + '_> = if file.fill_buf()?.starts_with(&GZIP) {
+        let expanded = length.saturating_mul(limits.expansion);
         most_bytes = most_bytes.min(expanded.saturating_add(FREE_BYTES));
         let gzip = Gzip(Some(GzDecoder::new(file)));
         Box::new(BufReader::with_capacity(BUFFER, gzip))

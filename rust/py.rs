@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use numpy::{
-    PyArray2, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods,
+    PyArray1, PyArray2, PyArray3, PyArray5, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -228,16 +229,17 @@ fn render_to_file(
     jpegs: Vec<PyBackedBytes>,
     places: Places<'_>,
     path: PathBuf,
+    checksums: &Bound<'_, PyArray1<u32>>,
     workers: Option<NonZeroUsize>,
-) -> PyResult<(Vec<u32>, Failures)> {
+) -> PyResult<Failures> {
     let Places { photographs, crops, size, encoding, offsets } = places;
     require_as_many(&jpegs, photographs)?;
     let file = OpenOptions::new().write(true).open(&path);
     let output = Output::new(file.map_err(|error| os_error(error, &path))?, size, encoding);
-    let mut checksums = vec![0; crops.len()];
-    let runs = output.divide(offsets.as_slice()?, &mut checksums, jpegs.len());
-    let failures = run(py, &jpegs, &crops, size, runs, workers, &path)?;
-    Ok((checksums, failures))
+    let mut checksums = checksums.try_readwrite()?;
+    let checksums = as_many(checksums.as_slice_mut()?, &crops)?;
+    let runs = output.divide(offsets.as_slice()?, checksums, jpegs.len());
+    run(py, &jpegs, &crops, size, runs, workers, &path)
 }
 
 #[pyfunction]
@@ -246,16 +248,17 @@ fn compare_with_file(
     jpegs: Vec<PyBackedBytes>,
     places: Places<'_>,
     path: PathBuf,
+    equal: &Bound<'_, PyArray1<bool>>,
     workers: Option<NonZeroUsize>,
-) -> PyResult<(Vec<bool>, Failures)> {
+) -> PyResult<Failures> {
     let Places { photographs, crops, size, encoding, offsets } = places;
     require_as_many(&jpegs, photographs)?;
     let file = File::open(&path).map_err(|error| os_error(error, &path))?;
     let input = Input::new(file, size, encoding);
-    let mut equal = vec![false; crops.len()];
-    let runs = input.divide(offsets.as_slice()?, &mut equal, jpegs.len());
-    let failures = run(py, &jpegs, &crops, size, runs, workers, &path)?;
-    Ok((equal, failures))
+    let mut equal = equal.try_readwrite()?;
+    let equal = as_many(equal.as_slice_mut()?, &crops)?;
+    let runs = input.divide(offsets.as_slice()?, equal, jpegs.len());
+    run(py, &jpegs, &crops, size, runs, workers, &path)
 }
 
 #[pyfunction]
@@ -264,21 +267,32 @@ fn checksum(data: &[u8]) -> u32 {
 }
 
 #[pyfunction]
-fn checksums(
-    py: Python<'_>,
+fn checksums<'py>(
+    py: Python<'py>,
     path: PathBuf,
-    pieces: Vec<(u64, u64)>,
+    offsets: PyReadonlyArray1<'py, u64>,
+    lengths: PyReadonlyArray1<'py, u64>,
     workers: Option<NonZeroUsize>,
-) -> PyResult<Vec<u32>> {
+) -> PyResult<Bound<'py, PyArray1<u32>>> {
     let mut interrupt = Ok(());
     let workers = workers_or_all(workers)?;
+    let pairs = offsets.as_slice()?.iter().copied().zip(lengths.as_slice()?.iter().copied());
+    let pieces: Vec<(u64, u64)> = pairs.collect();
     let sums = py.detach(|| {
         let file = File::open(&path)?;
         file::checksums(&file, &pieces, workers, || keep_going(&mut interrupt))
     });
     interrupt?;
     let sums = sums.map_err(|error| os_error(error, &path))?;
-    Ok(sums.expect("cancelled by nothing but an interrupt"))
+    Ok(PyArray1::from_vec(py, sums.expect("cancelled by nothing but an interrupt")))
+}
+
+/// `out`, if it has one for each crop.
+fn as_many<'a, T>(out: &'a mut [T], crops: &[Crop]) -> PyResult<&'a mut [T]> {
+    if out.len() == crops.len() {
+        return Ok(out);
+    }
+    Err(PyValueError::new_err("crops and their results do not belong together"))
 }
 
 fn require_as_many(jpegs: &[PyBackedBytes], photographs: usize) -> PyResult<()> {

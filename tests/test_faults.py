@@ -23,17 +23,23 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks ar
 SMALL = ("--allow-incomplete", "--test-persons", "5", "--input", str(SMALL_DATABASE))
 COMMAND = [sys.executable, "-m", "headpose_fast", *SMALL]
 
-#: Enough to be in the middle of it: a second of rendering, 0.6 GB.
+#: Enough to be in the middle of it: half a second of rendering, 0.6 GB; or three seconds, 4 GB.
 LONG = ("--num-data-aug", "1500")
+LONGER = ("--num-data-aug", "9999")
 
 
 def start(*arguments: str | Path, ignore: int | None = None) -> subprocess.Popen[str]:
+    def signals() -> None:
+        # Whatever these tests themselves were started with.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == ignore else signal.SIG_DFL)
+
     return subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=(lambda: signal.signal(ignore, signal.SIG_IGN)) if ignore else None,
+        preexec_fn=signals,
     )
 
 
@@ -61,7 +67,7 @@ def old(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_it_at_once_and_leaves_the_old_file(name: str, old: Path) -> None:
-    process = start(*LONG, "--output", old)
+    process = start(*LONGER, "--output", old)
     wait_for_temporary(old.parent, process)
     sent = time.monotonic()
     process.send_signal(getattr(signal, name))

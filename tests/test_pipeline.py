@@ -168,7 +168,13 @@ def test_a_device_that_is_full_is_named_by_the_core() -> None:
     crops = np.array([[[90, 60, 207, 207]]], np.int32)
     offsets = np.zeros((1, 1), np.uint64)
     with pytest.raises(OSError, match="No space left") as caught:
-        _core.render_to_file([photograph.jpeg], (crops, (84, 84), None, offsets), "/dev/full", None)
+        _core.render_to_file(
+            [photograph.jpeg],
+            (crops, (84, 84), None, offsets),
+            "/dev/full",
+            np.zeros(offsets.size, np.uint32),
+            None,
+        )
     assert caught.value.filename == "/dev/full"
 
 
@@ -214,9 +220,14 @@ def test_ctrl_c_ends_render_in_half_a_second() -> None:
         signal.raise_signal(signal.SIGINT)
 
     timer = threading.Timer(0.2, interrupt)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        headpose_fast.render([jpeg], crops, out, workers=1)
+    # Background jobs are started with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            headpose_fast.render([jpeg], crops, out, workers=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - sent[0] < 0.5
 
 

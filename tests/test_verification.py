@@ -88,12 +88,16 @@ def test_every_flipped_or_missing_byte_is_found(kind: Kind, tmp_path: Path) -> N
     path = small(tmp_path / "bundle.pkl", kind, num_data_aug=1)
     content = bytearray(path.read_bytes())
     plan = layout(kind, 4, 4, 84, 84)
-    data = [span for spans in checked_spans(plan).values() for span in spans]
-    inside = {at for span in data for at in range(span.offset, span.offset + span.length)}
+    data = [
+        range(offset, offset + length)
+        for spans in checked_spans(plan).values()
+        for offset, length in zip(spans.offsets.tolist(), spans.lengths.tolist(), strict=True)
+    ]
+    inside = {at for span in data for at in span}
     chance = random.Random(0)
     places = [at for at in range(len(content)) if at not in inside]
-    places += [span.offset + chance.randrange(span.length) for span in data for _ in range(9)]
-    places += [edge for span in data for edge in (span.offset, span.offset + span.length - 1)]
+    places += [chance.choice(span) for span in data for _ in range(9)]
+    places += [edge for span in data for edge in (span[0], span[-1])]
     for at in places:
         bit = 1 << chance.randrange(8)
         content[at] ^= bit
@@ -117,8 +121,8 @@ def test_damage_is_told_by_row(tmp_path: Path) -> None:
     path = small(tmp_path / "bundle.pkl")
     content = bytearray(path.read_bytes())
     spans = checked_spans(layout("any", 8, 4, 84, 84))
-    for span in (spans["trn_im"][3], spans["test_im"][0], spans["test_output"][0]):
-        content[span.offset + 5] ^= 1
+    for name, span in (("trn_im", 3), ("test_im", 0), ("test_output", 0)):
+        content[int(spans[name].offsets[span]) + 5] ^= 1
     path.write_bytes(content)
     with pytest.raises(BundleError) as caught:
         verify(path)

@@ -58,25 +58,36 @@ def create_file(path: str | PathLike[str], length: int) -> None:
 _Places = tuple[NDArray[np.int32], tuple[int, int], int | None, NDArray[np.uint64]]
 
 def render_to_file(
-    jpegs: Sequence[bytes], places: _Places, path: str | PathLike[str], workers: int | None
-) -> tuple[list[int], list[tuple[int, str]]]:
-    """Write samples into an existing file; gives the CRC-32C of each.
+    jpegs: Sequence[bytes],
+    places: _Places,
+    path: str | PathLike[str],
+    checksums: NDArray[np.uint32],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Write samples into an existing file, and the CRC-32C of each into `checksums`.
 
     Raises OSError when writing fails.
     """
 
 def compare_with_file(
-    jpegs: Sequence[bytes], places: _Places, path: str | PathLike[str], workers: int | None
-) -> tuple[list[bool], list[tuple[int, str]]]:
-    """Whether each sample stands in a file. Raises OSError when reading fails or it ends early."""
-
-def checksums(
-    path: str | PathLike[str], pieces: Sequence[tuple[int, int]], workers: int | None
-) -> list[int]:
-    """CRC-32C of pieces of a file, given by offset and length.
+    jpegs: Sequence[bytes],
+    places: _Places,
+    path: str | PathLike[str],
+    equal: NDArray[np.bool_],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Say in `equal` which samples stand in a file, to the bit.
 
     Raises OSError when reading fails or it ends early.
     """
+
+def checksums(
+    path: str | PathLike[str],
+    offsets: NDArray[np.uint64],
+    lengths: NDArray[np.uint64],
+    workers: int | None,
+) -> NDArray[np.uint32]:
+    """CRC-32C of pieces of a file. Raises OSError when reading fails or it ends early."""
 
 def checksum(data: bytes) -> int:
     """CRC-32C of bytes."""

@@ -165,7 +165,7 @@ def prepare(
         pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
     )
     spans = checked_spans(layout)
-    checksums: dict[str, list[int]] = {name: [0] * len(spans[name]) for name in spans}
+    checksums = {name: np.zeros(len(spans[name].offsets), np.uint32) for name in spans}
     digest = database.digest
     size = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
@@ -178,10 +178,10 @@ def prepare(
             ("test_output", test, layout.arrays[3]),
         ):
             rows = labels(part, array.shape[0] // len(part))
-            for i, span in enumerate(spans[name]):
-                encoded = layout.encode(array, rows[span.first_row : span.first_row + span.rows])
+            for i, offset in enumerate(spans[name].offsets.tolist()):
+                encoded = layout.encode(array, rows[spans[name].rows_of(i)])
                 checksums[name][i] = _core.checksum(encoded)
-                file.seek(span.offset)
+                file.seek(offset)
                 file.write(encoded)
         for name, part, part_crops, array in (
             ("trn_im", train, crops.train, layout.arrays[0]),
@@ -189,7 +189,7 @@ def prepare(
         ):
             jpegs = [photograph.jpeg for photograph in part]
             where = places(layout, array, part_crops)
-            checksums[name], failures = _core.render_to_file(jpegs, where, path, workers)
+            failures = _core.render_to_file(jpegs, where, path, checksums[name], workers)
             raise_failures(part, failures)
         file.seek(layout.length)
         file.write(write_trailer(layout, checksums, options, digest))

@@ -8,10 +8,11 @@ checksums are CRC-32C: they find accidents, not forgeries.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.bundle import Bundle, Layout
@@ -21,34 +22,41 @@ _END = b"crc32c %08x\n"
 _END_LENGTH = len(_END % 0)
 
 
-class Checked(NamedTuple):
-    """A span of array data that has a checksum."""
+class Spans(NamedTuple):
+    """The spans of an array's data that have a checksum each: images, or the labels of a piece."""
 
-    array: str
-    first_row: int
+    #: Rows in each, but maybe the last.
     rows: int
-    offset: int
-    length: int
+    #: Rows in all of them.
+    all_rows: int
+    #: uint64, bytes in the file.
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+
+    def rows_of(self, span: int) -> slice:
+        """Give the rows of a span."""
+        return slice(span * self.rows, min((span + 1) * self.rows, self.all_rows))
 
 
-def checked_spans(layout: Layout) -> dict[str, list[Checked]]:
-    """List what has a checksum, by array: each image, and the labels of each piece."""
-    spans: dict[str, list[Checked]] = {}
+def checked_spans(layout: Layout) -> dict[str, Spans]:
+    """List what has a checksum, by array."""
+    spans = {}
     for name, array in zip(Bundle._fields, layout.arrays, strict=True):
-        spans[name] = []
-        for first, rows, offset, length in array.pieces:
-            step = 1 if name.endswith("_im") else rows
-            row = length // rows
-            spans[name] += [
-                Checked(name, first + i, step, offset + i * row, step * row)
-                for i in range(0, rows, step)
-            ]
+        if name.endswith("_im"):
+            offsets = array.row_offsets()
+            lengths = np.full_like(offsets, array.pieces[0].length // array.pieces[0].rows)
+            spans[name] = Spans(1, array.shape[0], offsets, lengths)
+        else:
+            _, rows, offset, length = zip(*array.pieces, strict=True)
+            spans[name] = Spans(
+                rows[0], array.shape[0], np.array(offset, np.uint64), np.array(length, np.uint64)
+            )
     return spans
 
 
 def write_trailer(
     layout: Layout,
-    checksums: Mapping[str, Sequence[int]],
+    checksums: Mapping[str, NDArray[np.uint32]],
     options: Mapping[str, Any],
     digest: str,
 ) -> bytes:
@@ -56,7 +64,7 @@ def write_trailer(
 
     Args:
         layout: Of the bundle.
-        checksums: Of `checked_spans(layout)`, by array.
+        checksums: uint32, of `checked_spans(layout)`, by array.
         options: What the samples follow from besides the database.
         digest: The database's.
 
@@ -94,21 +102,20 @@ def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
     return content
 
 
-def _arrays(layout: Layout, checksums: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def _arrays(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> dict[str, Any]:
     return {
         name: {
             "shape": list(array.shape),
             "dtype": "<f4",
             "text_blocks": array.text_blocks if layout.text else None,
             "pieces": [[piece.offset, piece.rows] for piece in array.pieces],
-            "crc32c": np.array(checksums[name], ">u4").tobytes().hex(),
+            "crc32c": checksums[name].astype(">u4").tobytes().hex(),
         }
         for name, array in zip(Bundle._fields, layout.arrays, strict=True)
     }
 
 
-def checksums_of(content: Mapping[str, Any], name: str) -> list[int]:
+def checksums_of(content: Mapping[str, Any], name: str) -> NDArray[np.uint32]:
     """Give the checksums of an array's spans."""
     data = bytes.fromhex(content["arrays"][name]["crc32c"])
-    checksums: list[int] = np.frombuffer(data, ">u4").tolist()
-    return checksums
+    return np.frombuffer(data, ">u4").astype(np.uint32)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headpose_fast import _core
-from headpose_fast.bundle import Bundle, Layout, read_layout
+from headpose_fast.bundle import Layout, read_layout
 from headpose_fast.database import Limits, open_database
 from headpose_fast.pipeline import labels, places, plan
 from headpose_fast.rendering import raise_failures
-from headpose_fast.trailer import Checked, checked_spans, checksums_of, read_trailer
+from headpose_fast.trailer import Spans, checked_spans, checksums_of, read_trailer
 
 #: Damaged spans that a message lists; the rest are counted.
 _MOST_LISTED = 20
+
+_OTHER = "is not what the database makes"
 
 
 class BundleError(ValueError):
@@ -62,6 +67,7 @@ def verify(
 
     """
     path = Path(path)
+    damaged: list[str] = []
     with path.open("rb") as file:
         try:
             layout = read_layout(file)
@@ -69,12 +75,11 @@ def verify(
             trailer = read_trailer(file.read(), layout)
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from None
-        spans = checked_spans(layout)
-        every = [span for name in Bundle._fields for span in spans[name]]
-        expected = [sum_ for name in Bundle._fields for sum_ in checksums_of(trailer, name)]
-        found = _core.checksums(path, [(span.offset, span.length) for span in every], workers)
-        pairs = zip(every, expected, found, strict=True)
-        _raise_damaged(path, (span for span, a, b in pairs if a != b), "is damaged")
+        for name, spans in checked_spans(layout).items():
+            found = _core.checksums(path, spans.offsets, spans.lengths, workers)
+            wrong = np.flatnonzero(found != checksums_of(trailer, name))
+            damaged += _describe(path, name, spans, wrong, "is damaged")
+        _raise(path, damaged)
         if input is not None:
             _render_again(path, file, layout, trailer, Path(input), workers, limits)
     samples = sum(array.shape[0] for array in layout.arrays[:2])
@@ -95,41 +100,44 @@ def _render_again(
         raise BundleError(f"{path}: made of another database than {source}")
     job = plan(database, **trailer["options"])
     spans = checked_spans(layout)
+    wrong: list[str] = []
     for name, array, part, crops in (
         ("trn_im", layout.arrays[0], job.train, job.crops.train),
         ("test_im", layout.arrays[1], job.test, job.crops.test),
     ):
         where = places(layout, array, crops)
-        equal, failures = _core.compare_with_file([p.jpeg for p in part], where, path, workers)
-        raise_failures(part, failures)
-        different = (span for span, same in zip(spans[name], equal, strict=True) if not same)
-        _raise_damaged(path, different, "is not what the database makes")
+        equal = np.zeros(array.shape[0], np.bool_)
+        jpegs = [photograph.jpeg for photograph in part]
+        raise_failures(part, _core.compare_with_file(jpegs, where, path, equal, workers))
+        wrong += _describe(path, name, spans[name], np.flatnonzero(~equal), _OTHER)
     for name, array, part, crops in (
         ("trn_output", layout.arrays[2], job.train, job.crops.train),
         ("test_output", layout.arrays[3], job.test, job.crops.test),
     ):
         rows = labels(part, len(crops))
-        for span in spans[name]:
-            file.seek(span.offset)
-            expected = layout.encode(array, rows[span.first_row : span.first_row + span.rows])
-            if file.read(span.length) != expected:
-                _raise_damaged(path, [span], "is not what the database makes")
+        for i, offset in enumerate(spans[name].offsets.tolist()):
+            expected = layout.encode(array, rows[spans[name].rows_of(i)])
+            file.seek(offset)
+            if file.read(len(expected)) != expected:
+                wrong += _describe(path, name, spans[name], np.array([i]), _OTHER)
+    _raise(path, wrong)
 
 
-def _raise_damaged(path: Path, spans: Iterable[Checked], what: str) -> None:
-    damaged = list(spans)
-    if not damaged:
-        return
-    lines = [
-        f"{path}: {span.array} "
-        + (
-            f"row {span.first_row}"
-            if span.rows == 1
-            else f"rows {span.first_row} to {span.first_row + span.rows - 1}"
-        )
-        + f" (bytes {span.offset:,} to {span.offset + span.length - 1:,}) {what}"
-        for span in damaged[:_MOST_LISTED]
-    ]
-    if len(damaged) > _MOST_LISTED:
-        lines.append(f"{path}: and {len(damaged) - _MOST_LISTED:,} more such places")
-    raise BundleError("\n".join(lines))
+def _describe(
+    path: Path, name: str, spans: Spans, wrong: NDArray[np.intp], what: str
+) -> Iterator[str]:
+    """Make a line for each wrong span of an array."""
+    for i in wrong.tolist():
+        rows = spans.rows_of(i)
+        first = int(spans.offsets[i])
+        last = first + int(spans.lengths[i]) - 1
+        row = f"row {rows.start}" if spans.rows == 1 else f"rows {rows.start} to {rows.stop - 1}"
+        yield f"{path}: {name} {row} (bytes {first:,} to {last:,}) {what}"
+
+
+def _raise(path: Path, problems: list[str]) -> None:
+    if len(problems) > _MOST_LISTED:
+        more = len(problems) - _MOST_LISTED
+        problems = [*problems[:_MOST_LISTED], f"{path}: and {more:,} more such places"]
+    if problems:
+        raise BundleError("\n".join(problems))
