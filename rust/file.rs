@@ -6,7 +6,7 @@ use std::mem;
 use std::path::Path;
 use std::sync::{Condvar, Mutex};
 
-use crc32c::{crc32c, crc32c_append};
+use crc32fast::Hasher;
 
 use crate::render::{Run, Size, in_parallel};
 use crate::simd::{Loops, vectorised};
@@ -138,7 +138,7 @@ impl Output {
     }
 
     /// Divides the samples of `photographs` photographs, whose `offsets` are pass-major, into runs.
-    /// The CRC-32C of what each sample is in the file goes to `checksums`.
+    /// The CRC-32 of what each sample is in the file goes to `checksums`.
     pub fn divide<'a>(
         &'a self,
         offsets: &'a [u64],
@@ -221,7 +221,7 @@ impl Run for FileRun<'_> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         for (i, (out, checksum)) in bytes.chunks_exact_mut(length).zip(self.checksums).enumerate() {
             encoding.draw(sample, out, |sample| draw(i, sample));
-            *checksum = crc32c(out);
+            *checksum = crc32fast::hash(out);
         }
         let piece = Piece { buffer: mem::take(scratch), offsets: self.offsets.to_vec() };
         *scratch = self.output.put(piece)?;
@@ -292,7 +292,7 @@ impl Run for ComparingRun<'_> {
     }
 }
 
-/// The CRC-32C of pieces of a file, each given by its offset and length, with `workers` threads.
+/// The CRC-32 of pieces of a file, each given by its offset and length, with `workers` threads.
 /// `keep_going` is called on this thread about every 50 ms.
 ///
 /// # Errors
@@ -311,13 +311,15 @@ pub fn checksums(
         let mut bytes = Vec::new();
         for (&(offset, length), sum) in pieces.iter().zip(sums) {
             let (mut offset, mut left) = (offset, length);
+            let mut hasher = Hasher::new();
             while left > 0 {
                 let now = left.min(READ_BYTES);
                 bytes.resize(now as usize, 0);
                 read_exact_at(file, &mut bytes, offset)?;
-                *sum = crc32c_append(*sum, &bytes);
+                hasher.update(&bytes);
                 (offset, left) = (offset + now, left - now);
             }
+            *sum = hasher.finalize();
         }
         Ok(())
     })?;

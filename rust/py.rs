@@ -262,11 +262,6 @@ fn compare_with_file(
 }
 
 #[pyfunction]
-fn checksum(data: &[u8]) -> u32 {
-    crc32c::crc32c(data)
-}
-
-#[pyfunction]
 fn checksums<'py>(
     py: Python<'py>,
     path: PathBuf,
@@ -348,6 +343,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(create_file, module)?)?;
     module.add_function(wrap_pyfunction!(render_to_file, module)?)?;
     module.add_function(wrap_pyfunction!(compare_with_file, module)?)?;
-    module.add_function(wrap_pyfunction!(checksums, module)?)?;
-    module.add_function(wrap_pyfunction!(checksum, module)?)
+    module.add_function(wrap_pyfunction!(checksums, module)?)
 }

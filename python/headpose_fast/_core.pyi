@@ -64,7 +64,7 @@ def render_to_file(
     checksums: NDArray[np.uint32],
     workers: int | None,
 ) -> list[tuple[int, str]]:
-    """Write samples into an existing file, and the CRC-32C of each into `checksums`.
+    """Write samples into an existing file, and the CRC-32 of each into `checksums`.
 
     Raises OSError when writing fails.
     """
@@ -87,7 +87,4 @@ def checksums(
     lengths: NDArray[np.uint64],
     workers: int | None,
 ) -> NDArray[np.uint32]:
-    """CRC-32C of pieces of a file. Raises OSError when reading fails or it ends early."""
-
-def checksum(data: bytes) -> int:
-    """CRC-32C of bytes."""
+    """CRC-32 of pieces of a file. Raises OSError when reading fails or it ends early."""

@@ -2,7 +2,7 @@
 
 A line of JSON with versions, options, the database's digest, where the array data stands and its
 checksums, then a line with the JSON's own. Nothing in it depends on time, paths or workers. The
-checksums are CRC-32C: they find accidents, not forgeries.
+checksums are CRC-32: they find accidents, not forgeries.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from headpose_fast import _core
 from headpose_fast.bundle import Bundle, Layout
 
 _FORMAT = 1
-_END = b"crc32c %08x\n"
+_END = b"crc32 %08x\n"
 _END_LENGTH = len(_END % 0)
 
 
@@ -78,7 +79,7 @@ def write_trailer(
         "arrays": _arrays(layout, checksums),
     }
     text = json.dumps(content, separators=(",", ":")).encode()
-    return b"\n" + text + b"\n" + _END % _core.checksum(text)
+    return b"\n" + text + b"\n" + _END % crc32(text)
 
 
 def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
     if not data:
         raise ValueError("it has no trailer to be checked by")
     text = data[1 : -_END_LENGTH - 1]
-    if data != b"\n" + text + b"\n" + _END % _core.checksum(text):
+    if data != b"\n" + text + b"\n" + _END % crc32(text):
         raise ValueError("its trailer is damaged")
     content: dict[str, Any] = json.loads(text)
     if content["format"] != _FORMAT:
@@ -109,7 +110,7 @@ def _arrays(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> dict
             "dtype": "<f4",
             "text_blocks": array.text_blocks if layout.text else None,
             "pieces": [[piece.offset, piece.rows] for piece in array.pieces],
-            "crc32c": checksums[name].astype(">u4").tobytes().hex(),
+            "crc32": checksums[name].astype(">u4").tobytes().hex(),
         }
         for name, array in zip(Bundle._fields, layout.arrays, strict=True)
     }
@@ -117,5 +118,5 @@ def _arrays(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> dict
 
 def checksums_of(content: Mapping[str, Any], name: str) -> NDArray[np.uint32]:
     """Give the checksums of an array's spans."""
-    data = bytes.fromhex(content["arrays"][name]["crc32c"])
+    data = bytes.fromhex(content["arrays"][name]["crc32"])
     return np.frombuffer(data, ">u4").astype(np.uint32)
