@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -200,6 +201,17 @@ def test_jpegs_must_be_bytes() -> None:
 def test_a_crop_that_leaves_the_picture_is_an_error(crop: tuple[int, ...]) -> None:
     with pytest.raises(DatabaseError, match=r"jpegs\[0\]: crop .* of 64 x 40 pixels"):
         render([JPEG], np.array([[crop]], np.int32))
+
+
+def test_eight_threads_at_once_get_equal_results() -> None:
+    random = np.random.RandomState(0)
+    jpegs = [encode(random.randint(0, 256, (40, 64, 3), np.uint8)) for _ in range(6)]
+    crops = np.tile(np.array([3, 2, 36, 27], np.int32), (20, len(jpegs), 1))
+    crops[..., 0] += random.randint(0, 20, crops.shape[:2])
+    expected = render(jpegs, crops, workers=1)
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda workers: render(jpegs, crops, workers=workers), [1, 2] * 12):
+            assert np.array_equal(result, expected)
 
 
 def test_all_damaged_photographs_are_named() -> None:
