@@ -145,12 +145,7 @@ impl Output {
         checksums: &'a mut [u32],
         photographs: usize,
     ) -> Vec<FileRun<'a>> {
-        let passes =
-            offsets.chunks(photographs.max(1)).zip(checksums.chunks_mut(photographs.max(1)));
-        passes
-            .flat_map(|(offsets, checksums)| {
-                offsets.chunks(FileRun::GROUP).zip(checksums.chunks_mut(FileRun::GROUP))
-            })
+        groups(offsets, checksums, photographs, FileRun::GROUP)
             .map(|(offsets, checksums)| FileRun { output: self, offsets, checksums })
             .collect()
     }
@@ -195,6 +190,19 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Divides the pass-major offsets of samples, and what is to be told of each, into groups of
+/// photographs, pass by pass.
+fn groups<'a, T>(
+    offsets: &'a [u64],
+    results: &'a mut [T],
+    photographs: usize,
+    group: usize,
+) -> impl Iterator<Item = (&'a [u64], &'a mut [T])> {
+    let pass = photographs.max(1);
+    let passes = offsets.chunks(pass).zip(results.chunks_mut(pass));
+    passes.flat_map(move |(offsets, results)| offsets.chunks(group).zip(results.chunks_mut(group)))
 }
 
 /// Samples that go to given places in a file.
@@ -257,11 +265,7 @@ impl Input {
         equal: &'a mut [bool],
         photographs: usize,
     ) -> Vec<ComparingRun<'a>> {
-        let passes = offsets.chunks(photographs.max(1)).zip(equal.chunks_mut(photographs.max(1)));
-        passes
-            .flat_map(|(offsets, equal)| {
-                offsets.chunks(ComparingRun::GROUP).zip(equal.chunks_mut(ComparingRun::GROUP))
-            })
+        groups(offsets, equal, photographs, ComparingRun::GROUP)
             .map(|(offsets, equal)| ComparingRun { input: self, offsets, equal })
             .collect()
     }

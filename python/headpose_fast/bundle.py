@@ -274,13 +274,10 @@ def _lay_text(stream: _Stream, arrays: tuple[ArrayLayout, ...]) -> None:
         multipliers = (_shape(value) for value in form.places[:, 0].tolist())
         stream.put(array_of, _MARK, *multipliers, _TUPLE, word, _CALL2, _put(places), _POP)
         stream.put(array_of, _long(int(form.high_bits)), word, _CALL2, _put(high_bits), _POP)
+        block = array.row_bytes // form.blocks
+        strides = _shape(array.row_bytes + block, block, form.word.itemsize)
         for first, rows in _piece_rows(array):
             form = _TextForm.of(array, rows)
-            row, block, size = (
-                array.row_bytes // form.blocks * (form.blocks + 1),
-                array.row_bytes // form.blocks,
-                form.word.itemsize,
-            )
             # NumPy makes a string into an array in every version, in Python 3 by encoding it.
             stream.put(array_of, b"T", struct.pack("<i", form.length))
             array.pieces.append(Piece(first, rows, stream.leave(form.length), form.length))
@@ -290,12 +287,12 @@ def _lay_text(stream: _Stream, arrays: tuple[ArrayLayout, ...]) -> None:
             stream.put(_long(first * array.row_bytes), _TUPLE, _CALL, _put(piece), _POP)
             # The last block of each row, for all its blocks.
             stream.put(multiply, ndarray, _MARK, _shape(rows, 1, form.words), word, _get(text))
-            stream.put(_ints(array.row_bytes), _shape(row, block, size), _TUPLE, _CALL)
+            stream.put(_ints(array.row_bytes), strides, _TUPLE, _CALL)
             stream.put(_get(places), _get(piece), _CALL3, _POP)
             stream.put(bitwise_and, _get(piece), _get(high_bits), _get(piece), _CALL3, _POP)
             # The other blocks.
             stream.put(bitwise_or, _get(piece), ndarray, _MARK, _shape(*form.shape), word)
-            stream.put(_get(text), _ints(0), _shape(row, block, size), _TUPLE, _CALL)
+            stream.put(_get(text), _ints(0), strides, _TUPLE, _CALL)
             stream.put(_get(piece), _CALL3, _POP)
     stream.put(_TUPLE)
 

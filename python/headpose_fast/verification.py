@@ -75,13 +75,14 @@ def verify(
             trailer = read_trailer(file.read(), layout)
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from None
-        for name, spans in checked_spans(layout).items():
-            found = _core.checksums(path, spans.offsets, spans.lengths, workers)
+        spans = checked_spans(layout)
+        for name in spans:
+            found = _core.checksums(path, spans[name].offsets, spans[name].lengths, workers)
             wrong = np.flatnonzero(found != checksums_of(trailer, name))
-            damaged += _describe(path, name, spans, wrong, "is damaged")
+            damaged += _describe(path, name, spans[name], wrong, "is damaged")
         _raise(path, damaged)
         if input is not None:
-            _render_again(path, file, layout, trailer, Path(input), workers, limits)
+            _render_again(path, file, layout, spans, trailer, Path(input), workers, limits)
     samples = sum(array.shape[0] for array in layout.arrays[:2])
     return Verified(path, trailer, samples, input is not None)
 
@@ -90,6 +91,7 @@ def _render_again(
     path: Path,
     file: IO[bytes],
     layout: Layout,
+    spans: dict[str, Spans],
     trailer: dict[str, Any],
     source: Path,
     workers: int | None,
@@ -99,7 +101,6 @@ def _render_again(
     if database.digest != trailer["database"]:
         raise BundleError(f"{path}: made of another database than {source}")
     job = plan(database, **trailer["options"])
-    spans = checked_spans(layout)
     wrong: list[str] = []
     for name, array, part, crops in (
         ("trn_im", layout.arrays[0], job.train, job.crops.train),
