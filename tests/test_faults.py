@@ -204,6 +204,34 @@ def test_a_full_disk_is_noticed_before_the_work(small_disk: Path) -> None:
     assert old.read_bytes() == b"old"
 
 
+def test_a_file_system_that_holds_no_file_so_large(tmp_path: Path) -> None:
+    """One of 64 GB, with blocks of 1 KiB and no extents: 16 GB are the most it holds in a file."""
+    if os.geteuid() != 0 or sys.platform != "linux" or not shutil.which("mkfs.ext4"):
+        pytest.skip("only root on Linux with mkfs.ext4 can make and mount a file system")
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 << 30)
+    options = ["-b", "1024", "-N", "100", "-O", "^extent,^has_journal,^64bit,^resize_inode"]
+    subprocess.run(["mkfs.ext4", "-q", "-G", "1", *options, image], check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
+    try:
+        old = folder / "out.pkl"
+        old.write_bytes(b"old")
+        # 170 times 1,302 crops of 84 KB: 19 GB.
+        done = command("--sample", "--num-data-aug", "170", "--pickle", "py3", "--output", old)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert "File too large" in line
+        assert str(old) in line
+        assert old.read_bytes() == b"old"
+        assert {path.name for path in folder.iterdir()} == {"lost+found", "out.pkl"}
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_folder_one_may_not_write_to() -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -14,6 +14,7 @@ import mmap
 import os
 import re
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -548,7 +549,10 @@ def _read_escaped(file: IO[bytes], out: NDArray[np.uint8]) -> None:
             # without one follow each other.
             cut = next((i for i in range(len(text), 2, -1) if b"\\" not in text[i - 3 : i]), 0)
             part, text = text[:cut], text[cut:]
-        data = codecs.escape_decode(part)[0]
+        with warnings.catch_warnings():
+            # An escape that Python does not know is kept as it is, with a warning.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            data = codecs.escape_decode(part)[0]
         if filled + len(data) > len(out):
             raise ValueError(f"the string at byte {offset:,} is too long")
         out[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
