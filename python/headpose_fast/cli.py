@@ -12,6 +12,7 @@ from pathlib import Path
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare
+from headpose_fast.progress import bar
 from headpose_fast.rendering import MOST_SEED, SIZES
 
 _MOST_PASSES = 9999
@@ -20,10 +21,10 @@ _MOST_PASSES = 9999
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 failed."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verifies = arguments[:1] == ["verify"]
-    options = _verify_parser().parse_args(arguments[1:]) if verifies else _parser().parse_args(argv)
+    parser, run = _COMMANDS.get(arguments[0] if arguments else "", (_parser, _prepare))
+    options = parser().parse_args(arguments[run is not _prepare :])
     try:
-        return _verify(options) if verifies else _prepare(options)
+        return run(options)
     except MemoryError:
         _tell("headpose-fast: error: not enough memory")
     except (OSError, ValueError) as error:
@@ -36,8 +37,8 @@ def _prepare(options: argparse.Namespace) -> int:
     if options.sample:
         from headpose_fast.sample import sample_database
 
-        show = sys.stderr is not None and sys.stderr.isatty() and not options.quiet
-        options.input = sample_database(_show_progress if show else None)
+        with bar("sample database", "photographs", quiet=options.quiet) as progress:
+            options.input = sample_database(progress)
     prepared = prepare(
         options.input,
         options.output,
@@ -207,11 +208,6 @@ def _persons(text: str) -> tuple[int, ...]:
     return persons
 
 
-def _show_progress(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\rsample database: {done:,} of {total:,} photographs", end=end, file=sys.stderr)
-
-
 def _summary(prepared: Prepared) -> str:
     (train, *sample), (test, *_) = prepared.shapes[:2]
     return "\n".join(
@@ -229,3 +225,11 @@ def _summary(prepared: Prepared) -> str:
 
 def _listed(persons: Sequence[int]) -> str:
     return ", ".join(map(str, persons))
+
+
+#: Parsers and what runs for them, by the command line's first word. All else is the job itself.
+_COMMANDS: dict[
+    str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]
+] = {
+    "verify": (_verify_parser, _verify),
+}

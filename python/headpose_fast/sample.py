@@ -11,19 +11,20 @@ import os
 import sys
 import tarfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 
 from headpose_fast.heads import POSES, SITTINGS, photograph, sit
+from headpose_fast.progress import Progress
 
 #: Part of the file's name: raise it when a pixel, a label or a name changes.
 SAMPLE_VERSION = 1
 
 
-def sample_database(progress: Callable[[int, int], None] | None = None) -> Path:
+def sample_database(progress: Progress | None = None) -> Path:
     """Return the path of the sample database, a tar in the cache folder; make it if missing.
 
     `progress` is told the number of photographs made and their total, from time to time.
@@ -63,7 +64,7 @@ def _write_database(
     path: Path,
     sittings: Sequence[tuple[int, int]],
     numbers: Sequence[int],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Write the tar of some (person, series) and numbers: the same bytes always, or no file."""
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")

@@ -1,0 +1,43 @@
+"""Telling how far something has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+#: Is told what is done and the total, from time to time, in the same unit.
+Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Progress | None]:
+    """Show a bar on stderr, if that is a terminal or a notebook; else give None.
+
+    Bytes (unit `B`) are shown as kB, MB and GB. Nothing is shown before the first call.
+    """
+    if quiet or not _shown():
+        yield None
+        return
+    # Its import takes as long as a download's first answer; without a bar it is not needed.
+    from tqdm.auto import tqdm
+
+    shown = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        if shown is None:
+            shown = tqdm(desc=what, unit=unit, unit_scale=unit == "B", total=total)
+        shown.total = total
+        shown.update(done - shown.n)
+
+    try:
+        yield progress
+    finally:
+        if shown is not None:
+            shown.close()
+
+
+def _shown() -> bool:
+    """Whether someone watches: a terminal, or a notebook's output."""
+    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)
