@@ -177,7 +177,7 @@ fn render_samples(
     let size = Size { width, height };
     let mut out = out.try_readwrite()?;
     let runs = MemoryRun::divide(out.as_slice_mut()?, size);
-    run(py, &jpegs, &crops, size, runs, workers, Path::new("out"))
+    run(py, &jpegs, &crops, size, runs, workers, None, Path::new("out"))
 }
 
 #[pyfunction]
@@ -224,6 +224,7 @@ impl<'py> FromPyObject<'_, 'py> for Places<'py> {
 }
 
 #[pyfunction]
+#[pyo3(signature = (jpegs, places, path, checksums, workers, progress=None))]
 fn render_to_file(
     py: Python<'_>,
     jpegs: Vec<PyBackedBytes>,
@@ -231,6 +232,7 @@ fn render_to_file(
     path: PathBuf,
     checksums: &Bound<'_, PyArray1<u32>>,
     workers: Option<NonZeroUsize>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<Failures> {
     let Places { photographs, crops, size, encoding, offsets } = places;
     require_as_many(&jpegs, photographs)?;
@@ -239,7 +241,7 @@ fn render_to_file(
     let mut checksums = checksums.try_readwrite()?;
     let checksums = as_many(checksums.as_slice_mut()?, &crops)?;
     let runs = output.divide(offsets.as_slice()?, checksums, jpegs.len());
-    run(py, &jpegs, &crops, size, runs, workers, &path)
+    run(py, &jpegs, &crops, size, runs, workers, progress, &path)
 }
 
 #[pyfunction]
@@ -258,7 +260,7 @@ fn compare_with_file(
     let mut equal = equal.try_readwrite()?;
     let equal = as_many(equal.as_slice_mut()?, &crops)?;
     let runs = input.divide(offsets.as_slice()?, equal, jpegs.len());
-    run(py, &jpegs, &crops, size, runs, workers, &path)
+    run(py, &jpegs, &crops, size, runs, workers, None, &path)
 }
 
 #[pyfunction]
@@ -308,8 +310,9 @@ fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {
     .get())
 }
 
-/// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed.
-/// `output` is named when writing fails.
+/// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed and
+/// to tell `progress` how many samples are done. `output` is named when writing fails.
+#[expect(clippy::too_many_arguments)]
 fn run<R: Run>(
     py: Python<'_>,
     jpegs: &[PyBackedBytes],
@@ -317,13 +320,19 @@ fn run<R: Run>(
     size: Size,
     runs: Vec<R>,
     workers: Option<NonZeroUsize>,
+    progress: Option<Py<PyAny>>,
     output: &Path,
 ) -> PyResult<Failures> {
     let workers = workers_or_all(workers)?;
     let mut interrupt = Ok(());
-    let result = py.detach(|| {
-        render::render(jpegs, crops, size, runs, workers, || keep_going(&mut interrupt))
-    });
+    let poll = |done: usize| {
+        interrupt = Python::attach(|py| {
+            py.check_signals()?;
+            progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
+        });
+        interrupt.is_ok()
+    };
+    let result = py.detach(|| render::render(jpegs, crops, size, runs, workers, poll));
     interrupt?;
     match result {
         Ok(()) => Ok(Vec::new()),

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -125,13 +125,16 @@ struct Batch<'a, J, R> {
     jobs: Mutex<std::vec::IntoIter<Job<R>>>,
     bad: Mutex<Vec<(usize, PhotographError)>>,
     stop: AtomicBool,
+    /// Samples that were rendered.
+    done: AtomicUsize,
 }
 
 /// Renders `crops` (pass-major: crop `k * n + i` is of photograph i of n) of `jpegs` into `runs`
 /// (pass-major, one for each group of [`Run::GROUP`] photographs of each pass), with `workers` threads.
 ///
 /// The result depends on neither their number nor their order. `keep_going` is called on this
-/// thread about every 50 ms; when it says no, the batch ends within a few milliseconds.
+/// thread about every 50 ms with the number of samples done; when it says no, the batch ends within a
+/// few milliseconds.
 ///
 /// # Errors
 /// All photographs that cannot be decoded or cropped; the first failure to write; cancellation.
@@ -145,7 +148,7 @@ pub fn render<J, R>(
     size: Size,
     runs: Vec<R>,
     workers: usize,
-    mut keep_going: impl FnMut() -> bool,
+    mut keep_going: impl FnMut(usize) -> bool,
 ) -> Result<(), RenderError>
 where
     J: AsRef<[u8]> + Sync,
@@ -169,10 +172,11 @@ where
         jobs: Mutex::new(jobs.into_iter()),
         bad: Mutex::new(Vec::new()),
         stop: AtomicBool::new(false),
+        done: AtomicUsize::new(0),
     };
 
-    let finished =
-        supervise(workers.clamp(1, groups), &batch.stop, &mut keep_going, || batch.work())?;
+    let poll = || keep_going(batch.done.load(Ordering::Relaxed));
+    let finished = supervise(workers.clamp(1, groups), &batch.stop, poll, || batch.work())?;
     if !finished {
         return Err(RenderError::Cancelled);
     }
@@ -278,7 +282,7 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
         let mut scratch = Vec::new();
         while let Some(Job { first, runs }) = self.next_job() {
             let group = first..(first + R::GROUP).min(self.jpegs.len());
-            for (photo, i) in photos.iter_mut().zip(group) {
+            for (photo, i) in photos.iter_mut().zip(group.clone()) {
                 if self.stopped() {
                     return Ok(());
                 }
@@ -297,6 +301,7 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
                 run.write(&mut scratch, &mut |i, sample| {
                     resizer.render(&photos[i], crops[i], sample);
                 })?;
+                self.done.fetch_add(group.len(), Ordering::Relaxed);
             }
         }
         Ok(())

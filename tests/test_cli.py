@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +22,44 @@ def test_stdout_carries_the_path_and_stderr_the_summary(tmp_path: Path) -> None:
     done = command(*SMALL, "--output", tmp_path / "a.pkl")
     assert done.returncode == 0
     assert done.stdout == f"{tmp_path / 'a.pkl'}\n"
-    assert "8 photographs of 2 people: 1 train, 5 test" in done.stderr
+    people = "8 photographs of 2 people: 1 train, 5 test; no person is on both sides"
+    assert people in done.stderr
     assert "60 train and 12 test samples of 84 x 84 pixels, seed 0" in done.stderr
     assert f"wrote {tmp_path / 'a.pkl'}: " in done.stderr
     assert "replaced" not in done.stderr
     assert "replaced" in command(*SMALL, "--output", tmp_path / "a.pkl").stderr
+
+
+def test_json_is_all_that_stdout_carries(tmp_path: Path) -> None:
+    split = ("--split", "known:2", "--allow-incomplete", "--input", SMALL_DATABASE)
+    done = command(*split, "--size", "32x32", "--json", "--output", tmp_path)
+    assert "series 1 train, series 2 test; no series is on both sides" in done.stderr
+    told = json.loads(done.stdout)
+    path = tmp_path / "HeadPoseData_trn_test_x15_known2_32x32_py2.pkl"
+    assert (told["path"], told["size"]) == (str(path), path.stat().st_size)
+    assert told["shapes"] == [[60, 3, 32, 32], [12, 3, 32, 32], [60, 2], [12, 2]]
+    assert (told["train_series"], told["test_series"], told["seed"]) == ([1], [2], 0)
+    assert told["digest"] == headpose_fast.open_database(SMALL_DATABASE).digest
+    told = json.loads(command("verify", path, "--json").stdout)
+    assert told == {"path": str(path), "samples": 72, "rendered": False}
+
+
+def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
+    """And a pipe does not."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    arguments = [*SMALL, "--num-data-aug", "1500", "--pickle", "py3", "--output", str(tmp_path)]
+    terminal, end = pty.openpty()
+    run = [sys.executable, "-m", "headpose_fast", *arguments]
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=end)
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that nothing more comes.
+        while more := os.read(terminal, 4096):
+            shown += more
+    assert process.wait() == 0
+    assert b"100%" in shown
+    assert b"6012/6012" in shown.replace(b",", b"")
+    assert b"\r" not in command(*arguments).stderr.encode()
 
 
 def test_quiet_says_nothing_but_the_path(tmp_path: Path) -> None:
@@ -50,6 +86,15 @@ def test_quiet_says_nothing_but_the_path(tmp_path: Path) -> None:
         "--test-persons 5,5",
         "--pickle 3",
         "--workers 0",
+        "--split known:3",
+        "--split unknown:x",
+        "--split known:1 --test-persons 5",
+        "--size 224",
+        "--size 224x225",
+        "--size 96x54",
+        "--size 84x84 --aspect-ratio 0",
+        "--size 0x0",
+        "--size 999x999",
         "--input a --sample",
         "--input=",
         "--output=",

@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import twin
 from conftest import SMALL_DATABASE, command, members, write_tar
 
 import headpose_fast
@@ -55,6 +56,85 @@ def test_what_was_written_is_reported(tmp_path: Path) -> None:
         for array, loaded in zip(bundle, pickle.load(file), strict=True):
             assert np.array_equal(array, loaded)
     assert prepare(SMALL_DATABASE, tmp_path, num_data_aug=2, **SMALL).replaced
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "tested"),
+    [
+        ("known:1", "known1", {(1, 1), (5, 1)}),
+        ("known:2", "known2", {(1, 2), (5, 2)}),
+        ("unknown:1", "unknown1", {(1, 1), (1, 2)}),
+        ("unknown:5", "unknown5", {(5, 1), (5, 2)}),
+    ],
+)
+def test_the_protocols_test_with_one_series_or_one_person(
+    split: str, name: str, tested: set[tuple[int, int]], tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"num_data_aug": 2, "num_data_aug_val": 1, "seed": 3}
+    prepared = prepare(SMALL_DATABASE, tmp_path, split=split, allow_incomplete=True, **options)
+    assert prepared.path.name == f"HeadPoseData_trn_test_x2_{name}_py2.pkl"
+    database = headpose_fast.open_database(SMALL_DATABASE)
+    train = [p for p in database if (p.person, p.series) not in tested]
+    test = [p for p in database if (p.person, p.series) in tested]
+    assert prepared.train_series == tuple(sorted({p.series for p in train}))
+    assert prepared.test_series == tuple(sorted({p.series for p in test}))
+    crops = headpose_fast.plan_crops(train, test, **options)
+    bundle = headpose_fast.load(prepared.path, verify=True)
+    for part, part_crops, images, outputs in (
+        (train, crops.train, bundle.trn_im, bundle.trn_output),
+        (test, crops.test, bundle.test_im, bundle.test_output),
+    ):
+        expected = headpose_fast.render([p.jpeg for p in part], part_crops)
+        assert np.array_equal(images, expected.reshape(images.shape))
+        assert outputs.tolist()[: len(part)] == [
+            [np.float32(p.tilt) / 90, np.float32(p.pan) / 90] for p in part
+        ]
+    assert headpose_fast.verify(prepared.path, SMALL_DATABASE).rendered
+
+
+@pytest.mark.parametrize("split", ["known:3", "known", "unknown:0", "unknown:", "5", "known:1 "])
+def test_other_splits_are_refused(split: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="split must be"):
+        prepare(SMALL_DATABASE, tmp_path, split=split, allow_incomplete=True)
+    with pytest.raises(ValueError, match="exclude each other"):
+        prepare(SMALL_DATABASE, tmp_path, split=split, **SMALL)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(1, (224, 224)), (1, (30, 30)), (0, (160, 90))])
+def test_another_size_keeps_the_crops(
+    ratio: Literal[1, 0], size: tuple[int, int], tmp_path: Path
+) -> None:
+    prepared = prepare(SMALL_DATABASE, tmp_path, aspect_ratio=ratio, size=size, **SMALL)
+    assert prepared.path.name == f"HeadPoseData_trn_test_x15_{size[0]}x{size[1]}_py2.pkl"
+    train, test = headpose_fast.open_database(SMALL_DATABASE).split({5})
+    crops = headpose_fast.plan_crops(train, test, aspect_ratio=ratio)
+    bundle = headpose_fast.load(prepared.path, verify=True)
+    expected = twin.samples([twin.pixels(p.jpeg) for p in train], crops.train, *size)
+    assert np.array_equal(bundle.trn_im, expected.reshape(bundle.trn_im.shape))
+    with prepared.path.open("rb") as file:
+        assert np.array_equal(pickle.load(file)[0], bundle.trn_im)
+    assert headpose_fast.verify(prepared.path, SMALL_DATABASE).rendered
+
+
+def test_progress_is_told_and_may_end_it(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    options: dict[str, Any] = {"num_data_aug": 1500, "pickle": "py3", **SMALL}
+
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
+
+    prepared = prepare(SMALL_DATABASE, tmp_path, progress=tell, **options)
+    assert {total for _, total in told} == {sum(shape[0] for shape in prepared.shapes[:2])}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1]
+    assert len(told) > 3
+
+    def end(done: int, total: int) -> None:
+        raise KeyError((done, total))
+
+    with pytest.raises(KeyError):
+        prepare(SMALL_DATABASE, tmp_path / "b.pkl", progress=end, **options)
+    assert list(tmp_path.iterdir()) == [prepared.path]
 
 
 def test_the_name_tells_who_can_load_the_file(tmp_path: Path) -> None:

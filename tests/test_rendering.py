@@ -96,6 +96,22 @@ def test_sizes_around_whole_factors(ratio: Literal[1, 0], dw: int, dh: int, fact
     assert np.array_equal(render([jpeg], crops, aspect_ratio=ratio), expected)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (83, 83), (224, 224), (16, 9), (320, 180)])
+def test_samples_of_any_size_are_the_twins(size: tuple[int, int]) -> None:
+    width, height = size
+    jpeg = encode(np.random.RandomState(7).randint(0, 256, (288, 384, 3)).astype(np.uint8))
+    crops = np.array([[[7, 3, 108, 108]], [[0, 0, 2, 1]], [[60, 40, 2 * 160, 2 * 90]]], np.int32)
+    crops[2, 0, 2:] = min(2 * width, 324), min(2 * height, 248)
+    rendered = render([jpeg], crops, aspect_ratio=1 if width == height else 0, size=size)
+    assert np.array_equal(rendered, twin.samples([twin.pixels(jpeg)], crops, width, height))
+
+
+@pytest.mark.parametrize("size", [(224, 225), (96, 54), (0, 0), (513, 513), (-4, -4)])
+def test_sizes_of_other_proportions_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="size"):
+        render([JPEG], np.ones((1, 1, 4), np.int32), size=size)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize(

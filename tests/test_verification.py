@@ -40,6 +40,7 @@ def test_a_file_that_was_just_written_is_right(kind: Kind, tmp_path: Path) -> No
         "aspect_ratio": 1,
         "seed": 0,
         "test_persons": [5],
+        "test_series": [],
     }
     assert verified.trailer["database"] == open_database(SMALL_DATABASE).digest
     plain, checked = load(path), load(path, verify=True)
@@ -106,6 +107,37 @@ def test_every_flipped_or_missing_byte_is_found(kind: Kind, tmp_path: Path) -> N
             verify(path)
     path.write_bytes(content)
     verify(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('{"format"', '{"forma"'),
+        ('"options":{', '"options":[{}],"o":{'),
+        ('"seed":0', '"sead":0'),
+        ('"seed":0', '"seed":{}'),
+        ('"seed":0', '"seed":0.5'),
+        ('"test_persons":[5]', '"test_persons":5'),
+        ('"num_data_aug":2', '"num_data_aug":99999999999'),
+        ('"num_data_aug":2', '"num_data_aug":0'),
+        ('"arrays":{', '"arrays":null,"a":{'),
+        ('"crc32":"', '"crc32":"\u2028'),
+        ('"database":"', '"database":"\\u001b[2J'),
+        ('"database":"', '"database":"other'),
+        ('"options":', '"x":' + "[" * 100_000 + "]" * 100_000 + ',"options":'),
+    ],
+)
+def test_a_forged_trailer_is_an_error(change: tuple[str, str], tmp_path: Path) -> None:
+    """Its own checksum is right."""
+    path = small(tmp_path / "bundle.pkl")
+    content = path.read_bytes()
+    end = layout("any", 8, 4, 84, 84).length
+    text = content[end:].split(b"\n")[1]
+    forged = text.replace(change[0].encode(), change[1].encode(), 1)
+    assert forged != text
+    path.write_bytes(content[:end] + b"\n" + forged + b"\ncrc32 %08x\n" % crc32(forged))
+    with pytest.raises(BundleError, match=r"^[ -~]*$"):
+        verify(path, SMALL_DATABASE)
 
 
 def test_damage_is_told_by_row(tmp_path: Path) -> None:

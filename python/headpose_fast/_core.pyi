@@ -63,10 +63,12 @@ def render_to_file(
     path: str | PathLike[str],
     checksums: NDArray[np.uint32],
     workers: int | None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[tuple[int, str]]:
     """Write samples into an existing file, and the CRC-32 of each into `checksums`.
 
-    Raises OSError when writing fails.
+    `progress` is told the number of samples done, about every 50 ms. Raises OSError when writing
+    fails, and whatever `progress` raises.
     """
 
 def compare_with_file(

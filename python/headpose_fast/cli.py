@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
-from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare
+from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare, test_with
 from headpose_fast.progress import bar
-from headpose_fast.rendering import MOST_SEED, SIZES
+from headpose_fast.rendering import MOST_SEED, MOST_SIDE, SIZES, sample_size
 
 _MOST_PASSES = 9999
 
@@ -34,27 +35,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    try:
+        sample_size(options.aspect_ratio, options.size)
+        test_with(options.test_persons, options.split)
+    except ValueError as error:
+        _parser().error(str(error))
     if options.sample:
         from headpose_fast.sample import sample_database
 
-        with bar("sample database", "photographs", quiet=options.quiet) as progress:
+        with bar("sample database", " photographs", quiet=options.quiet) as progress:
             options.input = sample_database(progress)
-    prepared = prepare(
-        options.input,
-        options.output,
-        num_data_aug=options.num_data_aug,
-        num_data_aug_val=options.num_data_aug_val,
-        aspect_ratio=options.aspect_ratio,
-        seed=options.seed,
-        test_persons=options.test_persons,
-        pickle=options.pickle,
-        workers=options.workers,
-        allow_incomplete=options.allow_incomplete,
-        sync=options.sync,
-    )
+    with bar("rendering", " samples", quiet=options.quiet) as progress:
+        prepared = prepare(
+            options.input,
+            options.output,
+            num_data_aug=options.num_data_aug,
+            num_data_aug_val=options.num_data_aug_val,
+            aspect_ratio=options.aspect_ratio,
+            seed=options.seed,
+            test_persons=options.test_persons,
+            split=options.split,
+            size=options.size,
+            pickle=options.pickle,
+            workers=options.workers,
+            allow_incomplete=options.allow_incomplete,
+            sync=options.sync,
+            progress=progress,
+        )
     if not options.quiet:
         _tell(_summary(prepared))
-    return _print(prepared.path)
+    return _print(prepared.path, asdict(prepared) if options.json else None)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -64,13 +74,14 @@ def _verify(options: argparse.Namespace) -> int:
     if not options.quiet:
         how = "and are what the database makes" if verified.rendered else "(no forgery is excluded)"
         _tell(f"{verified.samples:,} samples have the right checksums {how}")
-    return _print(verified.path)
+    facts = {"path": verified.path, "samples": verified.samples, "rendered": verified.rendered}
+    return _print(verified.path, facts if options.json else None)
 
 
-def _print(path: Path) -> int:
-    """Print a path on stdout; 1 if nobody reads it."""
+def _print(result: object, facts: Mapping[str, object] | None = None) -> int:
+    """Print a result on stdout, as JSON if there are facts; 1 if nobody reads it."""
     try:
-        print(path, flush=True)
+        print(result if facts is None else json.dumps(facts, default=str), flush=True)
     except OSError as error:
         _tell(f"headpose-fast: error: stdout: {error}")
         # Python would try again when it ends.
@@ -109,7 +120,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads; by default one for each core that this process may use",
     )
-    parser.add_argument("--quiet", action="store_true", help="no summary")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object on stdout in place of the path"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,7 +149,19 @@ def _parser() -> argparse.ArgumentParser:
         help="crops of each photograph to test with",
     )
     sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
-    add("--aspect-ratio", type=int, choices=SIZES, default=1, help=f"size of the crops ({sizes})")
+    add(
+        "--aspect-ratio",
+        type=int,
+        choices=SIZES,
+        default=1,
+        help=f"proportions of the crops, 1:1 or 16:9, and size of the samples ({sizes})",
+    )
+    add(
+        "--size",
+        type=_size,
+        metavar="WxH",
+        help="another size of the samples in pixels, of the same proportions, such as 224x224",
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--input",
@@ -157,12 +183,18 @@ def _parser() -> argparse.ArgumentParser:
         help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl",
     )
     add("--seed", type=_integer(0, MOST_SEED), default=0, metavar="N", help="of the random crops")
-    add(
+    split = parser.add_mutually_exclusive_group()
+    split.add_argument(
         "--test-persons",
         type=_persons,
-        default=",".join(map(str, TEST_PERSONS)),
         metavar="N,N,...",
-        help="people to test with",
+        help=f"people to test with (default: {','.join(map(str, TEST_PERSONS))})",
+    )
+    split.add_argument(
+        "--split",
+        metavar="FOLD",
+        help="test with a fold of the database's own protocols: known:1 or known:2 (known faces: "
+        "that series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)",
     )
     add(
         "--pickle",
@@ -194,6 +226,14 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _size(text: str) -> tuple[int, int]:
+    side = _integer(1, MOST_SIDE)
+    width, by, height = text.partition("x")
+    if not by:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT")
+    return side(width), side(height)
+
+
 def _path(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
@@ -210,17 +250,30 @@ def _persons(text: str) -> tuple[int, ...]:
 
 def _summary(prepared: Prepared) -> str:
     (train, *sample), (test, *_) = prepared.shapes[:2]
+    people = {*prepared.train_persons, *prepared.test_persons}
     return "\n".join(
         [
-            f"{prepared.photographs:,} photographs of "
-            f"{len(prepared.train_persons) + len(prepared.test_persons)} people: "
-            f"{_listed(prepared.train_persons)} train, {_listed(prepared.test_persons)} test",
+            f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}",
             f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
             f"seed {prepared.seed}, pickle kind {prepared.kind}",
             f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
             f"{prepared.size:,} bytes in {prepared.seconds:.1f} s",
         ]
     )
+
+
+def _sides(prepared: Prepared) -> str:
+    """Say who trains and who tests, and that nobody does both."""
+    if set(prepared.train_persons).isdisjoint(prepared.test_persons):
+        what, train, test = "person", prepared.train_persons, prepared.test_persons
+        prefix = ""
+    else:
+        what, train, test = "series", prepared.train_series, prepared.test_series
+        prefix = "series "
+    if not set(train).isdisjoint(test):
+        raise AssertionError(f"{what} {train} and {test} are not apart")
+    sides = f"{prefix}{_listed(train)} train, {prefix}{_listed(test)} test"
+    return f"{sides}; no {what} is on both sides"
 
 
 def _listed(persons: Sequence[int]) -> str:

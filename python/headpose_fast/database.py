@@ -167,12 +167,12 @@ class Database(Sequence[Photograph]):
         return hashlib.sha256("".join(line for _, line in sorted(lines)).encode()).hexdigest()
 
     def split(
-        self, test_persons: Collection[int]
+        self, test_persons: Collection[int] = (), test_series: Collection[int] = ()
     ) -> tuple[tuple[Photograph, ...], tuple[Photograph, ...]]:
-        """Divide the photographs into those to train with and those of the test people."""
-        train = tuple(p for p in self.photographs if p.person not in test_persons)
-        test = tuple(p for p in self.photographs if p.person in test_persons)
-        return train, test
+        """Divide them into those to train with and those of the test people or series."""
+        tests = [p.person in test_persons or p.series in test_series for p in self.photographs]
+        pairs = list(zip(self.photographs, tests, strict=True))
+        return tuple(p for p, test in pairs if not test), tuple(p for p, test in pairs if test)
 
     def missing(self) -> dict[tuple[int, int], list[int]]:
         """Find what lacks of the published 2,790 photographs: numbers by person and series."""

@@ -23,11 +23,23 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
 from headpose_fast.database import Database, DatabaseError, Limits, Photograph, open_database
-from headpose_fast.rendering import SIZES, AspectRatio, Crops, plan_crops, raise_failures
+from headpose_fast.progress import Progress
+from headpose_fast.rendering import (
+    SIZES,
+    AspectRatio,
+    Crops,
+    plan_crops,
+    raise_failures,
+    sample_size,
+)
 from headpose_fast.trailer import checked_spans, write_trailer
 
 #: The people that the original script tests with.
 TEST_PERSONS = (5, 10, 15)
+
+#: The database's own protocols: known faces train on one series and test on the other, unknown
+#: faces leave one person out.
+_SPLIT = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
 
 #: What stands for the database in the current folder, the first that is there.
 _ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
@@ -47,7 +59,11 @@ class Prepared:
     shapes: tuple[tuple[int, ...], ...]
     train_persons: tuple[int, ...]
     test_persons: tuple[int, ...]
+    train_series: tuple[int, ...]
+    test_series: tuple[int, ...]
     photographs: int
+    #: Of the database: see `Database.digest`.
+    digest: str
     seed: int
     #: Wall time.
     seconds: float
@@ -69,6 +85,7 @@ def plan(
     aspect_ratio: AspectRatio,
     seed: int,
     test_persons: Collection[int],
+    test_series: Collection[int],
 ) -> Job:
     """Split a database and plan its crops. All samples follow from the database and these options.
 
@@ -77,7 +94,7 @@ def plan(
         ValueError: An option is out of range.
 
     """
-    train, test = database.split(test_persons)
+    train, test = database.split(test_persons, test_series)
     for part, name in ((train, "train"), (test, "test")):
         if not part:
             raise DatabaseError([f"{database.path}: there are no photographs to {name} with"])
@@ -100,12 +117,15 @@ def prepare(
     num_data_aug_val: int = 3,
     aspect_ratio: AspectRatio = 1,
     seed: int = 0,
-    test_persons: Collection[int] = TEST_PERSONS,
+    test_persons: Collection[int] | None = None,
+    split: str | None = None,
+    size: tuple[int, int] | None = None,
     pickle: bundle.Kind = "any",
     workers: int | None = None,
     allow_incomplete: bool = False,
     limits: Limits | None = None,
     sync: bool = False,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
@@ -116,19 +136,26 @@ def prepare(
         input: The database's archive or folder; None for `HeadPoseImageDatabase.tar.gz` (or
             `.tgz`, `.tar`) in the current folder, or the current folder if `Person01` is there.
         output: The file to write, or an existing folder for a file named
-            `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it; None
+            `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it, with
+            a `split` as `..._x15_known1_py2.pkl` and a `size` as `..._x15_224x224_py2.pkl`; None
             for the current folder. An existing file is replaced once the new one is complete.
         num_data_aug: Passes over the photographs to train with.
         num_data_aug_val: Passes over those of the test people.
         aspect_ratio: 1 for 1:1 (84 x 84 pixels), 0 for 16:9 (96 x 54 pixels).
         seed: Of the crops, 0 to 2**32 - 1.
-        test_persons: The people to test with; all others train.
+        test_persons: The people to test with; all others train. None for 5, 10 and 15.
+        split: A fold of the database's own protocols instead: `known:1` or `known:2` tests with
+            that series of everyone and trains with the other, `unknown:1` to `unknown:15` tests
+            with that person.
+        size: Width and height of the samples in pixels, of the crops' proportions; None for those
+            of `aspect_ratio`.
         pickle: `any` loads bare in Python 2.7 and 3, `py2` in Python 2.7 (in Python 3 with
             `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
         workers: Threads; None for as many as there are cores that this process may use.
         allow_incomplete: Whether photographs of the published database may lack.
         limits: What the database may ask of the machine; None for `Limits()`.
         sync: Whether to wait until the file and its name are on the disk.
+        progress: Is told the number of samples rendered and their total, from time to time.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
@@ -145,32 +172,38 @@ def prepare(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
-    test_persons = frozenset(map(index, test_persons))
+    persons, series = test_with(test_persons, split)
+    width, height = sample_size(aspect_ratio, size)
     source = _find_database() if input is None else Path(input)
-    target = _target(output, num_data_aug, pickle)
+    marks = [f"x{num_data_aug}"]
+    if split is not None:
+        marks.append(split.replace(":", ""))
+    if (width, height) != SIZES[aspect_ratio]:
+        marks.append(f"{width}x{height}")
+    target = _target(output, marks, pickle)
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target}: the output would replace the database")
     database = open_database(source, limits)
     if not allow_incomplete:
-        database.require_complete(test_persons)
+        database.require_complete(persons)
     options: dict[str, Any] = {
         "num_data_aug": num_data_aug,
         "num_data_aug_val": num_data_aug_val,
         "aspect_ratio": aspect_ratio,
         "seed": index(seed),
-        "test_persons": sorted(test_persons),
+        "test_persons": sorted(persons),
+        "test_series": sorted(series),
     }
     train, test, crops = plan(database, **options)
-    width, height = SIZES[aspect_ratio]
     layout = bundle.layout(
         pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
     )
     spans = checked_spans(layout)
     checksums = {name: np.zeros(len(spans[name].offsets), np.uint32) for name in spans}
     digest = database.digest
-    size = layout.length + len(write_trailer(layout, checksums, options, digest))
+    length = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
-    with _complete_file(target, size, sync=sync) as (path, file):
+    with _complete_file(target, length, sync=sync) as (path, file):
         for offset, data in layout.skeleton:
             file.seek(offset)
             file.write(data)
@@ -184,25 +217,37 @@ def prepare(
                 checksums[name][i] = crc32(encoded)
                 file.seek(offset)
                 file.write(encoded)
+        rendered = 0
+        samples = sum(array.shape[0] for array in layout.arrays[:2])
+
+        def tell(done: int) -> None:
+            if progress:
+                progress(rendered + done, samples)
+
         for name, part, part_crops, array in (
             ("trn_im", train, crops.train, layout.arrays[0]),
             ("test_im", test, crops.test, layout.arrays[1]),
         ):
             jpegs = [photograph.jpeg for photograph in part]
             where = places(layout, array, part_crops)
-            failures = _core.render_to_file(jpegs, where, path, checksums[name], workers)
-            raise_failures(part, failures)
+            sums = checksums[name]
+            raise_failures(part, _core.render_to_file(jpegs, where, path, sums, workers, tell))
+            tell(array.shape[0])
+            rendered += array.shape[0]
         file.seek(layout.length)
         file.write(write_trailer(layout, checksums, options, digest))
     return Prepared(
         path=target,
         kind=pickle,
-        size=size,
+        size=length,
         replaced=replaced,
         shapes=tuple(array.shape for array in layout.arrays),
         train_persons=tuple(sorted({photograph.person for photograph in train})),
         test_persons=tuple(sorted({photograph.person for photograph in test})),
+        train_series=tuple(sorted({photograph.series for photograph in train})),
+        test_series=tuple(sorted({photograph.series for photograph in test})),
         photographs=len(database),
+        digest=digest,
         seed=seed,
         seconds=time.perf_counter() - began,
     )
@@ -220,11 +265,31 @@ def _find_database() -> Path:
     )
 
 
-def _target(output: str | os.PathLike[str] | None, num_data_aug: int, kind: bundle.Kind) -> Path:
+def test_with(
+    test_persons: Collection[int] | None, split: str | None
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the people and the series to test with.
+
+    Raises ValueError if `split` is none of the protocols' folds, or both are given.
+    """
+    if split is None:
+        return frozenset(
+            map(index, TEST_PERSONS if test_persons is None else test_persons)
+        ), frozenset()
+    if test_persons is not None:
+        raise ValueError("split and test_persons exclude each other")
+    match = _SPLIT.fullmatch(split)
+    if match is None:
+        raise ValueError(f"split must be known:1, known:2 or unknown:PERSON, not {split!r}")
+    fold = frozenset({int(match[2] or match[4])})
+    return (frozenset(), fold) if match[1] else (fold, frozenset())
+
+
+def _target(output: str | os.PathLike[str] | None, marks: Sequence[str], kind: bundle.Kind) -> Path:
     target = Path() if output is None else Path(output)
     if target.is_dir():
         python = "py3" if kind == "py3" else "py2"
-        target /= f"HeadPoseData_trn_test_x{num_data_aug}_{python}.pkl"
+        target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{python}.pkl"
     elif output is not None and os.fspath(output).endswith(("/", os.sep)):
         raise FileNotFoundError(f"{target}: no such folder to write to")
     if not target.parent.is_dir():

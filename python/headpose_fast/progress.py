@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Progress | Non
 
     Bytes (unit `B`) are shown as kB, MB and GB. Nothing is shown before the first call.
     """
-    if quiet or not _shown():
+    notebook = "ipykernel" in sys.modules
+    if quiet or sys.stderr is None or not (notebook or sys.stderr.isatty()):
         yield None
         return
     # Its import takes as long as a download's first answer; without a bar it is not needed.
@@ -27,7 +29,12 @@ def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Progress | Non
     def progress(done: int, total: int) -> None:
         nonlocal shown
         if shown is None:
-            shown = tqdm(desc=what, unit=unit, unit_scale=unit == "B", total=total)
+            # tqdm shows nothing in a terminal that does not tell its size.
+            width, height = (None, None) if notebook else shutil.get_terminal_size()
+            scale = unit == "B"
+            shown = tqdm(
+                desc=what, unit=unit, unit_scale=scale, total=total, ncols=width, nrows=height
+            )
         shown.total = total
         shown.update(done - shown.n)
 
@@ -36,8 +43,3 @@ def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Progress | Non
     finally:
         if shown is not None:
             shown.close()
-
-
-def _shown() -> bool:
-    """Whether someone watches: a terminal, or a notebook's output."""
-    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)

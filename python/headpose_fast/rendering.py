@@ -19,12 +19,37 @@ SIZES: dict[int, tuple[int, int]] = {1: (84, 84), 0: (96, 54)}
 
 MOST_SEED = 2**32 - 1
 
+#: Most pixels of a sample's side: a dozen samples, of 3 MB each then, are in memory at once.
+MOST_SIDE = 512
+
 
 class Crops(NamedTuple):
     """Planned crops: int32 arrays (passes, photographs, 4) of x, y, width and height in pixels."""
 
     train: NDArray[np.int32]
     test: NDArray[np.int32]
+
+
+def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return width and height of the samples: `size`, or the original script's for None.
+
+    Raises ValueError if `size` has not the proportions of the crops, 1:1 or 16:9, or a side is not
+    1 to `MOST_SIDE` pixels.
+    """
+    if aspect_ratio not in SIZES:
+        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
+    if size is None:
+        return SIZES[aspect_ratio]
+    width, height = map(index, size)
+    if not 1 <= min(width, height) <= max(width, height) <= MOST_SIDE:
+        raise ValueError(f"size must be 1 to {MOST_SIDE} pixels a side, not {width}x{height}")
+    across, down = (1, 1) if aspect_ratio == 1 else (16, 9)
+    if width * down != height * across:
+        raise ValueError(
+            f"size {width}x{height} would distort the crops, which are {across}:{down} with "
+            f"aspect ratio {aspect_ratio}"
+        )
+    return width, height
 
 
 def plan_crops(
@@ -84,12 +109,14 @@ def render(
     out: NDArray[np.float32] | None = None,
     *,
     aspect_ratio: AspectRatio = 1,
+    size: tuple[int, int] | None = None,
     workers: int | None = None,
 ) -> NDArray[np.float32]:
     """Decode photographs and render crops of them, each photograph decoded once.
 
     A sample is the crop resized bilinearly, to the bit as OpenCV 4.2's `cv2.resize` does it with
-    float32, to 84 x 84 (aspect ratio 1) or 96 x 54 pixels (0): planes blue, green, red in 0..1.
+    float32, to 84 x 84 (aspect ratio 1) or 96 x 54 pixels (0), or to `size`: planes blue, green,
+    red in 0..1.
 
     Args:
         jpegs: JPEG files, 8-bit grey or colour. They are turned as their EXIF orientation says.
@@ -97,6 +124,7 @@ def render(
         out: Where the samples go: float32 (passes, photographs, 3, H, W), C-contiguous and
             writable. A new array if None.
         aspect_ratio: 1 or 0.
+        size: Width and height of a sample in pixels, 1:1 or 16:9 as `aspect_ratio` says.
         workers: Threads; None for as many as there are cores that this process may use. The result
             does not depend on it.
 
@@ -106,17 +134,16 @@ def render(
     Raises:
         DatabaseError: Photographs that are damaged or no usable JPEGs, and crops that leave them.
         TypeError: `crops` or `out` is no array of its dtype.
-        ValueError: `crops` or `out` has another shape, or `out` is not contiguous or not writable.
+        ValueError: `crops` or `out` has another shape, or `out` is not contiguous or not writable,
+            or an option is out of range.
 
     """
-    if aspect_ratio not in SIZES:
-        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     _require_dtype(crops, "crops", np.int32)
     if crops.ndim != 3 or crops.shape[1:] != (len(jpegs), 4):
         raise ValueError(f"crops must have the shape (passes, {len(jpegs)}, 4), not {crops.shape}")
-    width, height = SIZES[aspect_ratio]
+    width, height = sample_size(aspect_ratio, size)
     shape = (*crops.shape[:2], 3, height, width)
     if out is None:
         out = np.empty(shape, np.float32)

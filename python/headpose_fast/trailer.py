@@ -94,13 +94,39 @@ def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
     text = data[1 : -_END_LENGTH - 1]
     if data != b"\n" + text + b"\n" + _END % crc32(text):
         raise ValueError("its trailer is damaged")
-    content: dict[str, Any] = json.loads(text)
-    if content["format"] != _FORMAT:
-        raise ValueError("its trailer was written by a newer headpose-fast")
-    checksums = {name: checksums_of(content, name) for name in Bundle._fields}
-    if content["kind"] != layout.kind or content["arrays"] != _arrays(layout, checksums):
-        raise ValueError("its trailer is that of another file")
+    try:
+        content: dict[str, Any] = json.loads(text)
+        if content["format"] != _FORMAT:
+            raise ValueError("its trailer was written by a newer headpose-fast")
+        checksums = {name: checksums_of(content, name) for name in Bundle._fields}
+        if content["kind"] != layout.kind or content["arrays"] != _arrays(layout, checksums):
+            raise ValueError("its trailer is that of another file")
+        _check_options(layout, **content["options"])
+        strings = [content["headpose_fast"], content["database"]]
+    except (LookupError, TypeError, AttributeError, RecursionError):
+        raise ValueError("its trailer is not one of headpose-fast") from None
+    if not all(isinstance(text, str) and text.isprintable() for text in strings):
+        raise ValueError("its trailer is not one of headpose-fast")
     return content
+
+
+def _check_options(
+    layout: Layout,
+    *,
+    num_data_aug: int,
+    num_data_aug_val: int,
+    aspect_ratio: int,
+    seed: int,
+    test_persons: list[int],
+    test_series: list[int],
+) -> None:
+    """Raise TypeError for what are not options, ValueError for those of other arrays."""
+    for value in (num_data_aug, num_data_aug_val, aspect_ratio, seed, *test_persons, *test_series):
+        if type(value) is not int:
+            raise TypeError(f"{value!r} is no whole number")
+    for array, passes in zip(layout.arrays[:2], (num_data_aug, num_data_aug_val), strict=True):
+        if not 1 <= passes <= array.shape[0] or array.shape[0] % passes:
+            raise ValueError("its trailer is that of another file")
 
 
 def _arrays(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> dict[str, Any]:
