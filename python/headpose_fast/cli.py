@@ -43,25 +43,24 @@ def _prepare(options: argparse.Namespace) -> int:
     if options.sample:
         from headpose_fast.sample import sample_database
 
-        with bar("sample database", " photographs", quiet=options.quiet) as progress:
+        with bar("sample database", " photographs", not options.quiet) as progress:
             options.input = sample_database(progress)
-    with bar("rendering", " samples", quiet=options.quiet) as progress:
-        prepared = prepare(
-            options.input,
-            options.output,
-            num_data_aug=options.num_data_aug,
-            num_data_aug_val=options.num_data_aug_val,
-            aspect_ratio=options.aspect_ratio,
-            seed=options.seed,
-            test_persons=options.test_persons,
-            split=options.split,
-            size=options.size,
-            pickle=options.pickle,
-            workers=options.workers,
-            allow_incomplete=options.allow_incomplete,
-            sync=options.sync,
-            progress=progress,
-        )
+    prepared = prepare(
+        options.input,
+        options.output,
+        num_data_aug=options.num_data_aug,
+        num_data_aug_val=options.num_data_aug_val,
+        aspect_ratio=options.aspect_ratio,
+        seed=options.seed,
+        test_persons=options.test_persons,
+        split=options.split,
+        size=options.size,
+        pickle=options.pickle,
+        workers=options.workers,
+        allow_incomplete=options.allow_incomplete,
+        sync=options.sync,
+        progress=not options.quiet,
+    )
     if not options.quiet:
         _tell(_summary(prepared))
     return _print(prepared.path, asdict(prepared) if options.json else None)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
 from headpose_fast.database import Database, DatabaseError, Limits, Photograph, open_database
-from headpose_fast.progress import Progress
+from headpose_fast.progress import Progress, bar
 from headpose_fast.rendering import (
     SIZES,
     AspectRatio,
@@ -125,7 +125,7 @@ def prepare(
     allow_incomplete: bool = False,
     limits: Limits | None = None,
     sync: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool = False,
 ) -> Prepared:
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
@@ -155,7 +155,8 @@ def prepare(
         allow_incomplete: Whether photographs of the published database may lack.
         limits: What the database may ask of the machine; None for `Limits()`.
         sync: Whether to wait until the file and its name are on the disk.
-        progress: Is told the number of samples rendered and their total, from time to time.
+        progress: Is told the number of samples rendered and their total, from time to time; True
+            for a bar, in a terminal or notebook.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
@@ -203,7 +204,10 @@ def prepare(
     digest = database.digest
     length = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
-    with _complete_file(target, length, sync=sync) as (path, file):
+    with (
+        _complete_file(target, length, sync=sync) as (path, file),
+        bar("rendering", " samples", progress) as shown,
+    ):
         for offset, data in layout.skeleton:
             file.seek(offset)
             file.write(data)
@@ -221,8 +225,8 @@ def prepare(
         samples = sum(array.shape[0] for array in layout.arrays[:2])
 
         def tell(done: int) -> None:
-            if progress:
-                progress(rendered + done, samples)
+            if shown:
+                shown(rendered + done, samples)
 
         for name, part, part_crops, array in (
             ("trn_im", train, crops.train, layout.arrays[0]),

@@ -12,16 +12,20 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Progress | None]:
-    """Show a bar on stderr, if that is a terminal or a notebook; else give None.
+def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None]:
+    """Give what is to be told: a bar on stderr for True, `show` itself, or None for False.
 
-    Bytes (unit `B`) are shown as kB, MB and GB. Nothing is shown before the first call.
+    Without a terminal or a notebook, which would show the bar, that is None too. Bytes (unit `B`)
+    are shown as kB, MB and GB. Nothing is shown before the first call.
     """
     notebook = "ipykernel" in sys.modules
-    if quiet or sys.stderr is None or not (notebook or sys.stderr.isatty()):
+    if callable(show):
+        yield show
+        return
+    if not show or sys.stderr is None or not (notebook or sys.stderr.isatty()):
         yield None
         return
-    # Its import takes as long as a download's first answer; without a bar it is not needed.
+    # Imported here, since its import takes time that a run without a bar need not spend.
     from tqdm.auto import tqdm
 
     shown = None
