@@ -154,3 +154,18 @@ def test_help_names_every_option_and_its_default() -> None:
     for option in ("--num-data-aug-val N", "--test-persons N,N,...", "--pickle {any,py2,py3}"):
         assert option in text
     assert "(default: 5,10,15)" in text
+
+
+@pytest.mark.parametrize(
+    "work", ["import headpose_fast", "headpose_fast.__main__.main()"], ids=["import", "job"]
+)
+def test_nothing_is_imported_that_is_not_used(work: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+import headpose_fast.__main__
+sys.argv = ["headpose-fast", *{list(SMALL)!r}, "--output", {str(tmp_path)!r}]
+{work}
+print([name for name in ("boto3", "tqdm", "urllib3", "PIL", "requests") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
