@@ -11,6 +11,8 @@ from pathlib import Path
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
+from headpose_fast.database import PUBLISHED_DIGEST
+from headpose_fast.download import find_database
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare
 from headpose_fast.progress import bar
 from headpose_fast.rendering import MOST_SEED, SIZES
@@ -39,6 +41,9 @@ def _prepare(options: argparse.Namespace) -> int:
 
         with bar("sample database", "photographs", quiet=options.quiet) as progress:
             options.input = sample_database(progress)
+    else:
+        with bar("database", "B", quiet=options.quiet) as progress:
+            options.input = find_database(options.input, progress)
     prepared = prepare(
         options.input,
         options.output,
@@ -54,6 +59,8 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         _tell(_summary(prepared))
+        if not options.sample and prepared.digest != PUBLISHED_DIGEST:
+            _tell(f"note: this is not the published database: its digest is {prepared.digest}")
     return _print(prepared.path)
 
 
@@ -141,8 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=_path,
         metavar="PATH",
-        help="the database: .tar.gz, .tgz, .tar or a folder; "
-        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder",
+        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address; "
+        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder, "
+        "else it is downloaded",
     )
     source.add_argument(
         "--sample",

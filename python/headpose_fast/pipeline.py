@@ -22,15 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
-from headpose_fast.database import Database, DatabaseError, Limits, Photograph, open_database
+from headpose_fast.database import Database, DatabaseError, Limits, Photograph
+from headpose_fast.download import find_database, open_with_digest
 from headpose_fast.rendering import SIZES, AspectRatio, Crops, plan_crops, raise_failures
 from headpose_fast.trailer import checked_spans, write_trailer
 
 #: The people that the original script tests with.
 TEST_PERSONS = (5, 10, 15)
-
-#: What stands for the database in the current folder, the first that is there.
-_ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class Prepared:
     train_persons: tuple[int, ...]
     test_persons: tuple[int, ...]
     photographs: int
+    #: `Database.digest` of the database.
+    digest: str
     seed: int
     #: Wall time.
     seconds: float
@@ -113,8 +113,10 @@ def prepare(
     samples stream to the file: of each, memory holds a plan of some bytes, but no pixels.
 
     Args:
-        input: The database's archive or folder; None for `HeadPoseImageDatabase.tar.gz` (or
-            `.tgz`, `.tar`) in the current folder, or the current folder if `Person01` is there.
+        input: The database's archive or folder, or an address (`https://...`) to download it
+            from. None for `HeadPoseImageDatabase.tar.gz` (or `.tgz`, `.tar`) in the current folder,
+            or the current folder if `Person01` is there, or else the published database, which is
+            downloaded once and kept in the cache folder.
         output: The file to write, or an existing folder for a file named
             `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it; None
             for the current folder. An existing file is replaced once the new one is complete.
@@ -133,7 +135,7 @@ def prepare(
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
         FileNotFoundError: There is no database where it was looked for.
-        OSError: Something could not be read or written. No output is left then.
+        OSError: Something could not be read, downloaded or written. No output is left then.
         ValueError: An option is out of range.
 
     """
@@ -146,11 +148,11 @@ def prepare(
         raise ValueError(f"workers must be at least 1, not {workers}")
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
     test_persons = frozenset(map(index, test_persons))
-    source = _find_database() if input is None else Path(input)
+    source = find_database(input, limits=limits)
     target = _target(output, num_data_aug, pickle)
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target}: the output would replace the database")
-    database = open_database(source, limits)
+    database, digest = open_with_digest(source, limits)
     if not allow_incomplete:
         database.require_complete(test_persons)
     options: dict[str, Any] = {
@@ -167,7 +169,6 @@ def prepare(
     )
     spans = checked_spans(layout)
     checksums = {name: np.zeros(len(spans[name].offsets), np.uint32) for name in spans}
-    digest = database.digest
     size = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
     with _complete_file(target, size, sync=sync) as (path, file):
@@ -203,20 +204,9 @@ def prepare(
         train_persons=tuple(sorted({photograph.person for photograph in train})),
         test_persons=tuple(sorted({photograph.person for photograph in test})),
         photographs=len(database),
+        digest=digest,
         seed=seed,
         seconds=time.perf_counter() - began,
-    )
-
-
-def _find_database() -> Path:
-    for name in _ARCHIVES:
-        if Path(name).is_file():
-            return Path(name)
-    if Path("Person01").is_dir() or Path("Personne01").is_dir():
-        return Path()
-    raise FileNotFoundError(
-        f"no database: there is neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}; "
-        "name an archive or folder with --input, or try --sample"
     )
 
 
