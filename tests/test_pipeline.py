@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -276,7 +277,13 @@ def test_threads_may_render_at_once() -> None:
 
 def test_the_database_in_the_current_folder_is_found(tmp_path: Path) -> None:
     options = "--allow-incomplete --test-persons 5 --num-data-aug 1 --quiet"
-    done = command(*options.split(), cwd=tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+    # No cache and, by a proxy that is not there, no net.
+    offline = {"HEADPOSE_FAST_CACHE": str(tmp_path / "cache"), "no_proxy": "", "NO_PROXY": ""}
+    offline |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), dead)
+    done = command(*options.split(), cwd=tmp_path, env=offline)
     assert done.returncode == 1
     assert "no database" in done.stderr
     assert "--sample" in done.stderr

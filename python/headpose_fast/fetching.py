@@ -129,16 +129,19 @@ def _again(retries: Retry, url: str, failure: BaseHTTPResponse | Exception) -> R
             retries = retries.increment("GET", url, response=failure)
     except MaxRetryError as exhausted:
         reason = exhausted.reason or exhausted
-        # Of an exception and its origin, the first text is without addresses in memory.
         texts = [text for text in reason.args if isinstance(text, str)] or [str(reason)]
-        text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", texts[0])
+        # Without `HTTPConnection(...): ` or, of older versions, `<... object at 0x...>: `.
+        text = re.sub(r"^(HTTPS?Connection(Pool)?\(.*?\)|<.*? object at 0x\w+>): ", "", texts[0])
         raise FetchError(one_line(text)) from exhausted
     retries.sleep()
     return retries
 
 
 def _redirected(url: str, location: str) -> str:
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise FetchError(one_line(f"the server redirects to no address: {error}")) from error
     if url.lower().startswith("https:") and not target.lower().startswith("https:"):
         raise FetchError("the server redirects from https to something else")
     return target
@@ -147,14 +150,16 @@ def _redirected(url: str, location: str) -> str:
 def _validator(response: BaseHTTPResponse) -> str:
     """What tells one state of a file from another, or nothing."""
     tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+    validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+    # A header that goes on in a second line cannot be sent back.
+    return validator if validator.isprintable() else ""
 
 
 def _modified(response: BaseHTTPResponse) -> int:
     """The time of change in seconds since 1970, or 0."""
     try:
         return max(0, int(parsedate_to_datetime(response.headers["Last-Modified"]).timestamp()))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return 0
 
 
