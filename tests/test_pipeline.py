@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import twin
-from conftest import SMALL_DATABASE, command, members, write_tar
+from conftest import SMALL_DATABASE, members, write_tar
 
 import headpose_fast
 from headpose_fast import DatabaseError, _core, prepare
@@ -354,26 +354,29 @@ def test_threads_may_render_at_once() -> None:
     assert all(np.array_equal(result, expected) for result in results)
 
 
-def test_the_database_in_the_current_folder_is_found(tmp_path: Path) -> None:
-    options = "--allow-incomplete --test-persons 5 --num-data-aug 1 --quiet"
-    done = command(*options.split(), cwd=tmp_path)
-    assert done.returncode == 1
-    assert "no database" in done.stderr
-    assert "--sample" in done.stderr
-    for name, content in members(SMALL_DATABASE).items():
+def test_the_database_in_the_current_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = members(SMALL_DATABASE)
+    for name, content in small.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    done = command(*options.split(), cwd=tmp_path)
-    assert done.stdout == "HeadPoseData_trn_test_x1_py2.pkl\n", done.stderr
-    bundle = headpose_fast.load(tmp_path / done.stdout.strip())
+    options: dict[str, Any] = {"num_data_aug": 1, "test_persons": [5], "allow_incomplete": True}
+    with pytest.raises(DatabaseError, match=r"not the published database.*--input"):
+        headpose_fast.prepare(**options)
+    folder = headpose_fast.prepare(".", **options)
+    monkeypatch.setattr(headpose_fast.pipeline, "PUBLISHED_DIGEST", folder.digest)
+    assert headpose_fast.prepare(**options).digest == folder.digest
     # An archive goes first: one in which person 5 is person 6, and trains.
     renamed = {
         name.replace("erson05", "erson06"): content.replace(b"person05", b"person06")
-        for name, content in members(SMALL_DATABASE).items()
+        for name, content in small.items()
     }
-    write_tar(tmp_path / "HeadPoseImageDatabase.tar.gz", renamed, "w:gz")
-    done = command(*options.replace("5", "1").split(), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    other = headpose_fast.load(tmp_path / done.stdout.strip())
-    assert not np.array_equal(other.trn_im, bundle.trn_im)
+    archive = write_tar(tmp_path / "HeadPoseImageDatabase.tar.gz", renamed, "w:gz")
+    options["test_persons"] = [1]
+    digest = headpose_fast.prepare(archive, **options).digest
+    assert digest != folder.digest
+    monkeypatch.setattr(headpose_fast.pipeline, "PUBLISHED_DIGEST", digest)
+    assert headpose_fast.prepare(**options).digest == digest

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from PIL import Image
 
 from headpose_fast import heads, sample
 from headpose_fast.heads import POSES, SITTINGS, render_photograph
-from headpose_fast.sample import cache_folder, sample_database
+from headpose_fast.sample import sample_database
 
 NAME = re.compile(r"Person(\d\d)/(person\1[12](\d\d)([+-]\d+)([+-]\d+))\.(jpg|txt)")
 
@@ -199,28 +198,3 @@ def test_a_folder_that_cannot_be_written_is_named(
     with pytest.raises(OSError, match="set HEADPOSE_FAST_CACHE") as caught:
         sample_database()
     assert str(folder) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {}, "home/.cache/headpose-fast"),
-        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/headpose-fast"),
-        ("linux", {"XDG_CACHE_HOME": "relative"}, "home/.cache/headpose-fast"),
-        ("darwin", {"XDG_CACHE_HOME": "/xdg"}, "home/Library/Caches/headpose-fast"),
-        ("win32", {"LOCALAPPDATA": "local"}, "local/headpose-fast"),
-        ("win32", {}, "home/AppData/Local/headpose-fast"),
-        ("linux", {"HEADPOSE_FAST_CACHE": "own", "XDG_CACHE_HOME": "/xdg"}, "own"),
-        ("win32", {"HEADPOSE_FAST_CACHE": "own", "LOCALAPPDATA": "local"}, "own"),
-    ],
-)
-def test_the_cache_folder_is_the_platforms(
-    platform: str, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: Path("home"))
-    for name in ("HEADPOSE_FAST_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert cache_folder() == Path(expected)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
+from headpose_fast.database import PUBLISHED_DIGEST
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare, test_with
 from headpose_fast.progress import bar
 from headpose_fast.rendering import MOST_SEED, MOST_SIDE, SIZES, sample_size
@@ -63,6 +64,8 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         _tell(_summary(prepared))
+        if not options.sample and prepared.digest != PUBLISHED_DIGEST:
+            _tell(f"note: this is not the published database: its digest is {prepared.digest}")
     return _print(prepared.path, asdict(prepared) if options.json else None)
 
 
@@ -166,8 +169,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=_path,
         metavar="PATH",
-        help="the database: .tar.gz, .tgz, .tar or a folder; "
-        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder",
+        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address; "
+        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder, "
+        "else it is downloaded",
     )
     source.add_argument(
         "--sample",

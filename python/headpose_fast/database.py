@@ -52,7 +52,7 @@ class DatabaseError(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         """Keep all problems; the message lists the first of them."""
-        self.problems = tuple(map(_one_line, problems))
+        self.problems = tuple(map(one_line, problems))
         lines = list(self.problems[:_MOST_LISTED])
         if len(self.problems) > _MOST_LISTED:
             lines.append(f"and {len(self.problems) - _MOST_LISTED} more such problems")
@@ -83,7 +83,7 @@ class Limits:
     label_bytes: int = 4096
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Keep names and damaged headers from writing more than a line, or to the terminal."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -22,7 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core, bundle
-from headpose_fast.database import Database, DatabaseError, Limits, Photograph, open_database
+from headpose_fast.database import (
+    PUBLISHED_DIGEST,
+    Database,
+    DatabaseError,
+    Limits,
+    Photograph,
+)
+from headpose_fast.download import find_database, open_with_digest
 from headpose_fast.progress import Progress, bar
 from headpose_fast.rendering import (
     SIZES,
@@ -40,9 +47,6 @@ TEST_PERSONS = (5, 10, 15)
 #: The database's own protocols: known faces train on one series and test on the other, unknown
 #: faces leave one person out.
 _SPLIT = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
-
-#: What stands for the database in the current folder, the first that is there.
-_ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,10 @@ def prepare(
     samples stream to the file: of each, memory holds a plan of some bytes, but no pixels.
 
     Args:
-        input: The database's archive or folder; None for `HeadPoseImageDatabase.tar.gz` (or
-            `.tgz`, `.tar`) in the current folder, or the current folder if `Person01` is there.
+        input: The database's archive or folder, or an address (`https://...`) to download it
+            from. None for `HeadPoseImageDatabase.tar.gz` (or `.tgz`, `.tar`) in the current folder,
+            or the current folder if `Person01` is there, or else the published database, which is
+            downloaded once and kept in the cache folder.
         output: The file to write, or an existing folder for a file named
             `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it, with
             a `split` as `..._x15_known1_py2.pkl` and a `size` as `..._x15_224x224_py2.pkl`; None
@@ -161,7 +167,7 @@ def prepare(
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
         FileNotFoundError: There is no database where it was looked for.
-        OSError: Something could not be read or written. No output is left then.
+        OSError: Something could not be read, downloaded or written. No output is left then.
         ValueError: An option is out of range.
 
     """
@@ -175,7 +181,8 @@ def prepare(
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
     persons, series = test_with(test_persons, split)
     width, height = sample_size(aspect_ratio, size)
-    source = _find_database() if input is None else Path(input)
+    with bar("download", "B", progress is True) as shown:
+        source = find_database(input, shown, limits)
     marks = [f"x{num_data_aug}"]
     if split is not None:
         marks.append(split.replace(":", ""))
@@ -184,9 +191,13 @@ def prepare(
     target = _target(output, marks, pickle)
     if target.exists() and source.exists() and target.samefile(source):
         raise ValueError(f"{target}: the output would replace the database")
-    database = open_database(source, limits)
+    database, digest = open_with_digest(source, limits)
     if not allow_incomplete:
         database.require_complete(persons)
+    if input is None and digest != PUBLISHED_DIGEST:
+        raise DatabaseError(
+            [f"{source}: not the published database; if that is meant, name it with --input"]
+        )
     options: dict[str, Any] = {
         "num_data_aug": num_data_aug,
         "num_data_aug_val": num_data_aug_val,
@@ -201,7 +212,6 @@ def prepare(
     )
     spans = checked_spans(layout)
     checksums = {name: np.zeros(len(spans[name].offsets), np.uint32) for name in spans}
-    digest = database.digest
     length = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
     with (
@@ -254,18 +264,6 @@ def prepare(
         digest=digest,
         seed=seed,
         seconds=time.perf_counter() - began,
-    )
-
-
-def _find_database() -> Path:
-    for name in _ARCHIVES:
-        if Path(name).is_file():
-            return Path(name)
-    if Path("Person01").is_dir() or Path("Personne01").is_dir():
-        return Path()
-    raise FileNotFoundError(
-        f"no database: there is neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}; "
-        "name an archive or folder with --input, or try --sample"
     )
 
 

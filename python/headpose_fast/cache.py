@@ -1,0 +1,79 @@
+"""The folder where files are kept from run to run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Seconds after which nobody writes to a temporary any more.
+_ABANDONED = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """Return HEADPOSE_FAST_CACHE if set, else `headpose-fast` in the platform's cache folder.
+
+    Raises OSError if there is no home folder to look in.
+    """
+    own = os.environ.get("HEADPOSE_FAST_CACHE")
+    if own:
+        return Path(own)
+    try:
+        return _platforms_cache() / "headpose-fast"
+    except RuntimeError:
+        raise OSError(
+            "there is no home folder for the cache: set HEADPOSE_FAST_CACHE to a folder"
+        ) from None
+
+
+def _platforms_cache() -> Path:
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return Path(shared) if Path(shared).is_absolute() else Path.home() / ".cache"
+
+
+@contextlib.contextmanager
+def keeping(what: str) -> Iterator[Path]:
+    """Give the cache folder; an OSError in the block becomes one that says what to do."""
+    folder = cache_folder()
+    try:
+        yield folder
+    except OSError as error:
+        raise OSError(
+            f"{what} cannot be kept in the cache folder {folder}: {error.strerror or error}; "
+            "set HEADPOSE_FAST_CACHE to a folder that can be written"
+        ) from error
+
+
+@contextlib.contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """Give a new name beside `path`: its file becomes `path` once the block has ended well.
+
+    The folder is made if it lacks. Of several at once, the last to end stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        # Left by a run that was killed. One that is in use or gone meanwhile stays so.
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _ABANDONED:
+                part.unlink()
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield part
+        try:
+            part.replace(path)
+        except PermissionError:
+            # Windows: another run was faster, and its file is in use.
+            if not path.exists():
+                raise
+    finally:
+        part.unlink(missing_ok=True)

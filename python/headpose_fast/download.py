@@ -1,0 +1,155 @@
+"""Finding the database: in the current folder, in the cache folder, or on the net."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from headpose_fast.cache import complete_file, keeping
+from headpose_fast.database import (
+    PUBLISHED_DIGEST,
+    Database,
+    DatabaseError,
+    Limits,
+    one_line,
+    open_database,
+)
+from headpose_fast.progress import Progress
+
+#: Where the database is published; each is tried by https, then by http.
+ADDRESSES = (
+    "crowley-coutaz.fr/HeadPoseDataSet/HeadPoseImageDatabase.tar.gz",
+    "www-prima.inrialpes.fr/perso/Gourier/Faces/HeadPoseImageDatabase.tar.gz",
+)
+
+#: What stands for the database in the current folder, the first that is there.
+_ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
+
+#: The published database in the cache folder, and what came from an address of the user's.
+_PUBLISHED = f"HeadPoseImageDatabase-{PUBLISHED_DIGEST[:16]}.tar.gz"
+_OF_ADDRESS = re.compile(r"address-[0-9a-f]{16}\.archive")
+
+
+def find_database(
+    source: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> Path:
+    """Return the path of the database that `--input` means, downloading it if need be.
+
+    Args:
+        source: A path, which is returned as it is; or a text that begins with `http://` or
+            `https://`: what is there is kept in the cache folder, and downloaded again once the
+            server has a newer one or tells no time of change. None is the archive or the folders
+            in the current folder, else the copy of the published database in the cache folder,
+            else a download of it. Only the published database, by its digest, is kept as that.
+        progress: Is told the bytes that a download has and their total (while the server tells
+            none, what it has).
+        limits: What a downloaded archive may ask of the machine; None for `Limits()`.
+
+    Raises:
+        DatabaseError: There is no usable database at the address.
+        OSError: There is no database, no address gave one, or the cache cannot be written.
+
+    """
+    limits = limits or Limits()
+    if source is None:
+        return _in_current_folder() or _published(progress, limits)
+    if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
+        return _at_address(source, progress, limits)
+    return Path(source)
+
+
+def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
+    """Open a database and hash it; an error with a copy of the cache folder says what to do.
+
+    Raises as `open_database` does, and DatabaseError for a copy that is not what was published.
+    """
+    try:
+        database = open_database(path, limits)
+        digest = database.digest
+        if path.name == _PUBLISHED and digest != PUBLISHED_DIGEST:
+            raise DatabaseError([f"{path}: not the published database"])
+    except DatabaseError as error:
+        if path.name == _PUBLISHED or _OF_ADDRESS.fullmatch(path.name):
+            advice = f"{path}: a copy in the cache; if it is damaged, delete it to have it fetched"
+            raise DatabaseError([f"{advice} again", *error.problems]) from None
+        raise
+    return database, digest
+
+
+def _in_current_folder() -> Path | None:
+    for name in _ARCHIVES:
+        if Path(name).is_file():
+            return Path(name)
+    if Path("Person01").is_dir() or Path("Personne01").is_dir():
+        return Path()
+    return None
+
+
+def _published(progress: Progress | None, limits: Limits) -> Path:
+    """Return the copy in the cache folder, downloaded if it lacks."""
+    # It takes as long to import as the rest of the package, and most runs download nothing.
+    from headpose_fast.fetching import FetchError, fetch
+
+    tried = []
+    with keeping("the database") as folder:
+        path = folder / _PUBLISHED
+        if path.is_file():
+            return path
+        for address in (f"{scheme}://{rest}" for rest in ADDRESSES for scheme in ("https", "http")):
+            try:
+                with complete_file(path) as part:
+                    fetch(address, part, limits.archive_bytes, progress)
+                    digest = _open(part, address, limits).digest
+                    if digest != PUBLISHED_DIGEST:
+                        raise FetchError(f"not the published database, but one of digest {digest}")
+            except DatabaseError as error:
+                tried.append(error.problems[0])
+            except FetchError as error:
+                tried.append(f"{address}: {error}")
+            else:
+                return path
+    looked = f"neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}"
+    advice = "name an archive, a folder or an address with --input, or try --sample"
+    raise FileNotFoundError("\n".join([f"no database: {looked}, and no download:", *tried, advice]))
+
+
+def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path:
+    """Return the copy of what is at an address, downloaded unless that is known to be older."""
+    from headpose_fast.fetching import FetchError, UnchangedError, fetch
+
+    shown = _without_secrets(address)
+    with keeping(f"what is at {shown}") as folder:
+        # The address may hold secrets.
+        name = hashlib.sha256(os.fsencode(address)).hexdigest()[:16]
+        path = folder / f"address-{name}.archive"
+        kept = path.is_file()
+        since = int(path.stat().st_mtime) if kept else 0
+        try:
+            with complete_file(path) as part:
+                fetch(address, part, limits.archive_bytes, progress, since)
+                _open(part, shown, limits)
+        except UnchangedError:
+            return path
+        except FetchError as error:
+            reason = str(error)
+        else:
+            return path
+    raise OSError(f"{shown}: {reason}" + (f"; {path} is an earlier copy" if kept else ""))
+
+
+def _open(part: Path, address: str, limits: Limits) -> Database:
+    """Open what was downloaded; its problems begin with the address."""
+    try:
+        return open_database(part, limits)
+    except DatabaseError as error:
+        problems = [problem.removeprefix(f"{part}: ") for problem in error.problems]
+        raise DatabaseError([f"{address}: {problem}" for problem in problems]) from None
+
+
+def _without_secrets(address: str) -> str:
+    """Leave out user, password and query, which signed addresses have."""
+    return one_line(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", address, maxsplit=1)[0]))
