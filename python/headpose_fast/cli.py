@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    if options.upload_args and options.upload is None:
+        _parser().error("--upload-args is for --upload")
     if options.sample:
         from headpose_fast.sample import sample_database
 
@@ -54,7 +58,20 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         _tell(_summary(prepared))
-    return _print(prepared.path)
+    status = _print(prepared.path)
+    if options.upload is None:
+        return status
+    try:
+        return _send(prepared.path, options.upload, options) or status
+    except BaseException:
+        again = shlex.join(["upload", str(prepared.path), options.upload])
+        # Not their values: they may be keys.
+        same = " with the same --upload-args" if options.upload_args else ""
+        _tell(
+            f"headpose-fast: {prepared.path} is complete and stays; to upload it again: "
+            f"python -m headpose_fast {again}{same}"
+        )
+        raise
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -67,10 +84,24 @@ def _verify(options: argparse.Namespace) -> int:
     return _print(verified.path)
 
 
-def _print(path: Path) -> int:
-    """Print a path on stdout; 1 if nobody reads it."""
+def _upload(options: argparse.Namespace) -> int:
+    return _send(options.file, options.address, options)
+
+
+def _send(file: str | Path, address: str, options: argparse.Namespace) -> int:
+    """Upload a file and print the object's address."""
+    from headpose_fast.s3 import upload
+
+    extra_args = dict(options.upload_args or ())
+    with bar("upload", "B", quiet=options.quiet) as progress:
+        uploaded = upload(file, address, extra_args=extra_args, progress=progress)
+    return _print(uploaded)
+
+
+def _print(result: str | Path) -> int:
+    """Print a path or address on stdout; 1 if nobody reads it."""
     try:
-        print(path, flush=True)
+        print(result, flush=True)
     except OSError as error:
         _tell(f"headpose-fast: error: stdout: {error}")
         # Python would try again when it ends.
@@ -100,6 +131,34 @@ def _verify_parser() -> argparse.ArgumentParser:
     )
     _add_common(parser)
     return parser
+
+
+def _upload_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast upload",
+        description="Upload a bundle to S3, and check what arrived.",
+        epilog="Credentials, region and endpoint are those of the standard AWS variables.",
+    )
+    parser.add_argument("file", type=_path, metavar="FILE", help="the bundle")
+    parser.add_argument(
+        "address",
+        type=_address,
+        metavar="ADDRESS",
+        help="s3://bucket/folder, or s3://bucket/name.pkl for an object of another name",
+    )
+    _add_upload_args(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _add_upload_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--upload-args",
+        type=_upload_arg,
+        action="append",
+        metavar="KEY=VALUE",
+        help="an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +239,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="wait until the file is on the disk, where it survives a power cut",
     )
+    add(
+        "--upload",
+        type=_address,
+        metavar="ADDRESS",
+        help="then upload the file to this folder, s3://bucket/folder",
+    )
+    _add_upload_args(parser)
     _add_common(parser)
     add("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
@@ -198,6 +264,25 @@ def _path(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
     return text
+
+
+def _address(text: str) -> str:
+    from headpose_fast.s3 import destination
+
+    try:
+        destination(text, "")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _upload_arg(text: str) -> tuple[str, Any]:
+    from headpose_fast.s3 import extra_arg
+
+    try:
+        return extra_arg(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _persons(text: str) -> tuple[int, ...]:
@@ -231,5 +316,6 @@ def _listed(persons: Sequence[int]) -> str:
 _COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]
 ] = {
+    "upload": (_upload_parser, _upload),
     "verify": (_verify_parser, _verify),
 }
