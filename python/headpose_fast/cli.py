@@ -175,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast",
         description="Turn the Head Pose Image Database into one pickle of augmented crops.",
-        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file.",
+        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file, "
+        "`headpose-fast upload FILE s3://bucket/folder` uploads it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

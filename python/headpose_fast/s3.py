@@ -43,7 +43,16 @@ _HINTS = {
     "SignatureDoesNotMatch": "the store does not know these credentials",
     "PermanentRedirect": "the bucket is in another region, set AWS_DEFAULT_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region, set AWS_DEFAULT_REGION",
+    # botocore asks a store that redirects for the bucket's region, and is redirected again.
+    "RecursionError": "the store redirects without end, check AWS_ENDPOINT_URL",
     "NoCredentialsError": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+}
+
+#: What answers must have. Other servers than stores may answer too.
+_NEEDED = {
+    "CreateMultipartUpload": ("UploadId",),
+    "UploadPart": ("ETag",),
+    "HeadObject": ("ContentLength", "ETag"),
 }
 
 
@@ -76,7 +85,7 @@ def destination(address: str, name: str) -> Destination:
     if scheme != "s3" or not _BUCKET.fullmatch(bucket):
         raise ValueError(f"{address!r} is no address such as s3://bucket/folder")
     folders = path.removesuffix("/")
-    if folders and (not {"", ".", ".."}.isdisjoint(folders.split("/")) or not path.isprintable()):
+    if path and (not {"", ".", ".."}.isdisjoint(folders.split("/")) or not path.isprintable()):
         raise ValueError(f"{address!r} has an empty, relative or unprintable name in its path")
     key = path if path.endswith(".pkl") else f"{folders}/{name}" if folders else name
     if len(os.fsencode(key)) > _MOST_KEY_BYTES:
@@ -156,7 +165,7 @@ def upload(
         client = _client(session, _SEND_TIMEOUT, _ANSWER_TIMEOUT, _ATTEMPTS)
         _transfer(session, client, path, before.st_size, args, running, progress)
         _check(client, target, args, before.st_size, running.etag())
-    except (Boto3Error, BotoCoreError, ClientError) as error:
+    except (Boto3Error, BotoCoreError, ClientError, RecursionError) as error:
         raise UploadError(
             f"{path}: upload to {target} failed: {_reason(error)}{running.remains()}"
         ) from error
@@ -201,7 +210,7 @@ class _Running:
         for request in ("PutObject", "UploadPart"):
             events.register(f"before-parameter-build.s3.{request}", self._add_digest)
             events.register_first(f"needs-retry.s3.{request}", self._before_retry)
-        events.register("after-call.s3.CreateMultipartUpload", self._after_begin)
+        events.register("after-call.s3", self._after_call)
         events.register("after-call.s3.CompleteMultipartUpload", self.after_end)
         events.register("after-call.s3.AbortMultipartUpload", self.after_end)
 
@@ -219,8 +228,16 @@ class _Running:
         if self._future is not None and self._future.done():
             raise CancelledError
 
-    def _after_begin(self, parsed: Mapping[str, Any], **_: Any) -> None:
-        self.upload_id = parsed.get("UploadId")
+    def _after_call(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
+        if http_response.status_code >= 300:
+            return
+        for name in _NEEDED.get(model.name, ()):
+            if name not in parsed:
+                raise UploadError(
+                    f"{self.target}: the store's answer has no {name}, check AWS_ENDPOINT_URL"
+                )
+        if model.name == "CreateMultipartUpload":
+            self.upload_id = parsed["UploadId"]
 
     def after_end(self, http_response: Any, **_: Any) -> None:
         # 404: it is no more.
