@@ -113,11 +113,13 @@ class Network:
         #: What the next occurrence of the first is replaced by.
         self.damage: tuple[bytes, bytes] | None = None
         self.cuts = 0
+        self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         while True:
             client, _ = self._listener.accept()
+            self.connections += 1
             if self.for_good and self.cuts:
                 reset(client)
                 continue
@@ -250,6 +252,21 @@ def test_malformed_addresses(address: str, note: Path) -> None:
         headpose_fast.upload(note, address)
 
 
+def test_a_file_whose_name_is_no_text_needs_another(
+    store: Store, note: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "\udcff.pkl"
+    try:
+        note.rename(odd)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    assert r"'\\udcff.pkl' is unprintable" in error_of(
+        command("upload", odd, f"s3://{store.bucket}")
+    )
+    headpose_fast.upload(odd, f"s3://{store.bucket}/even.pkl")
+    assert store.keys() == ["even.pkl"]
+
+
 @pytest.mark.parametrize(
     "usage",
     [
@@ -363,6 +380,8 @@ def test_an_exception_of_the_callback_aborts_the_upload(
     with pytest.raises(RuntimeError, match="enough"):
         headpose_fast.upload(bundle, f"s3://{store.bucket}", progress=progress)
     assert (store.keys(), store.unfinished()) == ([], [])
+    # To begin, for two parts, and to abort: nothing was tried again.
+    assert network.connections <= 4
 
 
 def test_a_connection_lost_half_way_is_tried_again(
@@ -618,7 +637,7 @@ def test_a_signal_aborts_the_upload(
     status, stderr, seconds = interrupted(network, number, "upload", bundle, f"s3://{store.bucket}")
     assert status == 128 + number
     assert stderr == f"headpose-fast: stopped by {number.name}\n"
-    assert seconds < 5
+    assert seconds < s3._GRACE  # It ended by itself.
     assert (store.keys(), store.unfinished()) == ([], [])
     assert bundle.exists()
 

@@ -77,7 +77,7 @@ def destination(address: str, name: str) -> Destination:
     The address is a folder, with or without a slash at its end, unless it ends in `.pkl`.
 
     Raises:
-        ValueError: The address is malformed.
+        ValueError: The address is malformed, or makes a name that S3 does not take.
 
     """
     scheme, _, place = address.partition("://")
@@ -85,11 +85,14 @@ def destination(address: str, name: str) -> Destination:
     if scheme != "s3" or not _BUCKET.fullmatch(bucket):
         raise ValueError(f"{address!r} is no address such as s3://bucket/folder")
     folders = path.removesuffix("/")
-    if path and (not {"", ".", ".."}.isdisjoint(folders.split("/")) or not path.isprintable()):
-        raise ValueError(f"{address!r} has an empty, relative or unprintable name in its path")
+    if path and not {"", ".", ".."}.isdisjoint(folders.split("/")):
+        raise ValueError(f"{address!r} has an empty or relative name in its path")
     key = path if path.endswith(".pkl") else f"{folders}/{name}" if folders else name
-    if len(os.fsencode(key)) > _MOST_KEY_BYTES:
-        raise ValueError(f"{address!r} makes a name of more than {_MOST_KEY_BYTES:,} bytes")
+    if not key.isprintable() or len(key.encode()) > _MOST_KEY_BYTES:
+        raise ValueError(
+            f"{key!r} is unprintable or has more than {_MOST_KEY_BYTES:,} bytes; "
+            "give an address s3://bucket/name.pkl"
+        )
     return Destination(bucket, key)
 
 
