@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from headpose_fast.pipeline import Prepared, prepare
     from headpose_fast.rendering import Crops, plan_crops, render
+    from headpose_fast.s3 import UploadError, upload
     from headpose_fast.verification import BundleError, Verified, verify
 
 _HOME = {
@@ -31,6 +32,7 @@ _HOME = {
     "Limits": "database",
     "Photograph": "database",
     "Prepared": "pipeline",
+    "UploadError": "s3",
     "Verified": "verification",
     "__version__": "_core",
     "load": "bundle",
@@ -38,6 +40,7 @@ _HOME = {
     "plan_crops": "rendering",
     "prepare": "pipeline",
     "render": "rendering",
+    "upload": "s3",
     "verify": "verification",
 }
 
@@ -51,6 +54,7 @@ __all__ = [
     "Limits",
     "Photograph",
     "Prepared",
+    "UploadError",
     "Verified",
     "__version__",
     "load",
@@ -58,6 +62,7 @@ __all__ = [
     "plan_crops",
     "prepare",
     "render",
+    "upload",
     "verify",
 ]
 

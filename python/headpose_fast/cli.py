@@ -6,9 +6,12 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
@@ -41,6 +44,8 @@ def _prepare(options: argparse.Namespace) -> int:
         test_with(options.test_persons, options.split)
     except ValueError as error:
         _parser().error(str(error))
+    if options.upload_args and options.upload is None:
+        _parser().error("--upload-args is for --upload")
     if options.sample:
         from headpose_fast.sample import sample_database
 
@@ -66,7 +71,21 @@ def _prepare(options: argparse.Namespace) -> int:
         _tell(_summary(prepared))
         if not options.sample and prepared.digest != PUBLISHED_DIGEST:
             _tell(f"note: this is not the published database: its digest is {prepared.digest}")
-    return _print(prepared.path, asdict(prepared) if options.json else None)
+    facts = asdict(prepared)
+    status = 0 if options.json and options.upload else _print(prepared.path, facts, options)
+    if options.upload is None:
+        return status
+    try:
+        return _send(prepared.path, options.upload, options, facts) or status
+    except BaseException:
+        again = shlex.join(["upload", str(prepared.path), options.upload])
+        # Not their values: they may be keys.
+        same = " with the same --upload-args" if options.upload_args else ""
+        _tell(
+            f"headpose-fast: {prepared.path} is complete and stays; to upload it again: "
+            f"python -m headpose_fast {again}{same}"
+        )
+        raise
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -77,13 +96,28 @@ def _verify(options: argparse.Namespace) -> int:
         how = "and are what the database makes" if verified.rendered else "(no forgery is excluded)"
         _tell(f"{verified.samples:,} samples have the right checksums {how}")
     facts = {"path": verified.path, "samples": verified.samples, "rendered": verified.rendered}
-    return _print(verified.path, facts if options.json else None)
+    return _print(verified.path, facts, options)
 
 
-def _print(result: object, facts: Mapping[str, object] | None = None) -> int:
-    """Print a result on stdout, as JSON if there are facts; 1 if nobody reads it."""
+def _upload(options: argparse.Namespace) -> int:
+    return _send(options.file, options.address, options, {"path": options.file})
+
+
+def _send(
+    file: str | Path, address: str, options: argparse.Namespace, facts: Mapping[str, object]
+) -> int:
+    """Upload a file and print the object's address."""
+    from headpose_fast.s3 import upload
+
+    extra_args = dict(options.upload_args or ())
+    uploaded = upload(file, address, extra_args=extra_args, progress=not options.quiet)
+    return _print(uploaded, {**facts, "uploaded": uploaded}, options)
+
+
+def _print(result: object, facts: Mapping[str, object], options: argparse.Namespace) -> int:
+    """Print a result on stdout, or facts as JSON with --json; 1 if nobody reads it."""
     try:
-        print(result if facts is None else json.dumps(facts, default=str), flush=True)
+        print(json.dumps(facts, default=str) if options.json else result, flush=True)
     except OSError as error:
         _tell(f"headpose-fast: error: stdout: {error}")
         # Python would try again when it ends.
@@ -111,17 +145,49 @@ def _verify_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="the database it was made of; all samples are rendered again and compared",
     )
-    _add_common(parser)
+    _add_workers(parser)
+    _add_talk(parser)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _upload_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast upload",
+        description="Upload a bundle to S3, and check what arrived.",
+        epilog="Credentials, region and endpoint are those of the standard AWS variables.",
+    )
+    parser.add_argument("file", type=_path, metavar="FILE", help="the bundle")
+    parser.add_argument(
+        "address",
+        type=_address,
+        metavar="ADDRESS",
+        help="s3://bucket/folder, or s3://bucket/name.pkl for an object of another name",
+    )
+    _add_upload_args(parser)
+    _add_talk(parser)
+    return parser
+
+
+def _add_upload_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--upload-args",
+        type=_upload_arg,
+        action="append",
+        metavar="KEY=VALUE",
+        help="an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated",
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=_integer(1, 1024),
         metavar="N",
         help="threads; by default one for each core that this process may use",
     )
+
+
+def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
     parser.add_argument(
         "--json", action="store_true", help="a JSON object on stdout in place of the path"
@@ -132,7 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast",
         description="Turn the Head Pose Image Database into one pickle of augmented crops.",
-        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file.",
+        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file, "
+        "`headpose-fast upload FILE s3://bucket/folder` uploads it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -215,7 +282,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="wait until the file is on the disk, where it survives a power cut",
     )
-    _add_common(parser)
+    add(
+        "--upload",
+        type=_address,
+        metavar="ADDRESS",
+        help="then upload the file to this folder, s3://bucket/folder",
+    )
+    _add_upload_args(parser)
+    _add_workers(parser)
+    _add_talk(parser)
     add("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 
@@ -241,6 +316,25 @@ def _path(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
     return text
+
+
+def _address(text: str) -> str:
+    from headpose_fast.s3 import destination
+
+    try:
+        destination(text, "")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _upload_arg(text: str) -> tuple[str, Any]:
+    from headpose_fast.s3 import extra_arg
+
+    try:
+        return extra_arg(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _persons(text: str) -> tuple[int, ...]:
@@ -288,4 +382,5 @@ _COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]
 ] = {
     "verify": (_verify_parser, _verify),
+    "upload": (_upload_parser, _upload),
 }
