@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Photograph,
         open_database,
     )
+    from headpose_fast.inspection import Inspection, inspect
     from headpose_fast.pipeline import Prepared, prepare
     from headpose_fast.rendering import Crops, plan_crops, render
     from headpose_fast.verification import BundleError, Verified, verify
@@ -28,11 +29,13 @@ _HOME = {
     "Database": "database",
     "DatabaseError": "database",
     "FaceBox": "database",
+    "Inspection": "inspection",
     "Limits": "database",
     "Photograph": "database",
     "Prepared": "pipeline",
     "Verified": "verification",
     "__version__": "_core",
+    "inspect": "inspection",
     "load": "bundle",
     "open_database": "database",
     "plan_crops": "rendering",
@@ -48,11 +51,13 @@ __all__ = [
     "Database",
     "DatabaseError",
     "FaceBox",
+    "Inspection",
     "Limits",
     "Photograph",
     "Prepared",
     "Verified",
     "__version__",
+    "inspect",
     "load",
     "open_database",
     "plan_crops",

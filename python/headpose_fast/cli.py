@@ -67,10 +67,31 @@ def _verify(options: argparse.Namespace) -> int:
     return _print(verified.path)
 
 
-def _print(path: Path) -> int:
-    """Print a path on stdout; 1 if nobody reads it."""
+def _inspect(options: argparse.Namespace) -> int:
+    from headpose_fast.database import open_database
+    from headpose_fast.inspection import inspect, write_index
+
+    with bar("inspect", "B", quiet=options.quiet) as progress:
+        inspection = inspect(options.file, progress=progress)
+    database = None if options.input is None else open_database(options.input)
+    if options.index is not None:
+        if database is None:
+            raise ValueError(
+                f"{options.file}: its samples' photographs and crops follow from its options and "
+                "the database: name the database with --input"
+            )
+        write_index(inspection, options.index, database)
+    if options.picture is not None:
+        from headpose_fast.picture import write_picture
+
+        write_picture(inspection, options.picture, database)
+    return _print(inspection.to_json() if options.json else str(inspection))
+
+
+def _print(text: object) -> int:
+    """Print on stdout; 1 if nobody reads it."""
     try:
-        print(path, flush=True)
+        print(text, flush=True)
     except OSError as error:
         _tell(f"headpose-fast: error: stdout: {error}")
         # Python would try again when it ends.
@@ -102,6 +123,31 @@ def _verify_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _inspect_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast inspect",
+        description="Tell what is in a bundle: options, shapes, poses, values.",
+    )
+    add = parser.add_argument
+    add("file", type=_path, metavar="FILE", help="the bundle, or a file of the original script")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--picture", type=_path, metavar="FILE.png", help="draw samples with their labels")
+    add(
+        "--index",
+        type=_path,
+        metavar="FILE.csv",
+        help="list every sample's photograph and crop; needs --input",
+    )
+    add(
+        "--input",
+        type=_path,
+        metavar="PATH",
+        help="the database it was made of; the picture shows a photograph of it, too",
+    )
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
@@ -116,7 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast",
         description="Turn the Head Pose Image Database into one pickle of augmented crops.",
-        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file.",
+        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file; "
+        "`headpose-fast inspect FILE` tells what is in it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -231,5 +278,6 @@ def _listed(persons: Sequence[int]) -> str:
 _COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]
 ] = {
+    "inspect": (_inspect_parser, _inspect),
     "verify": (_verify_parser, _verify),
 }

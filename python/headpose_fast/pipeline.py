@@ -170,7 +170,7 @@ def prepare(
     digest = database.digest
     size = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
-    with _complete_file(target, size, sync=sync) as (path, file):
+    with complete_file(target, size, sync=sync) as (path, file):
         for offset, data in layout.skeleton:
             file.seek(offset)
             file.write(data)
@@ -250,7 +250,7 @@ def places(
 
 
 @contextlib.contextmanager
-def _complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
+def complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
     # A symbolic link stays one; what it points to is replaced.
     final = target.resolve()

@@ -94,11 +94,23 @@ def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
     text = data[1 : -_END_LENGTH - 1]
     if data != b"\n" + text + b"\n" + _END % crc32(text):
         raise ValueError("its trailer is damaged")
-    content: dict[str, Any] = json.loads(text)
-    if content["format"] != _FORMAT:
-        raise ValueError("its trailer was written by a newer headpose-fast")
-    checksums = {name: checksums_of(content, name) for name in Bundle._fields}
-    if content["kind"] != layout.kind or content["arrays"] != _arrays(layout, checksums):
+    try:
+        content: dict[str, Any] = json.loads(text)
+        if content["format"] != _FORMAT:
+            raise ValueError("its trailer was written by a newer headpose-fast")
+        checksums = {name: checksums_of(content, name) for name in Bundle._fields}
+        of_this_file = content["kind"] == layout.kind and content["arrays"] == _arrays(
+            layout, checksums
+        )
+        texts = [content["headpose_fast"], content["database"]]
+        of_right_types = isinstance(content["options"], dict) and all(
+            isinstance(text, str) for text in texts
+        )
+    except (LookupError, TypeError, RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"its trailer makes no sense: {error!r}") from None
+    if not of_right_types:
+        raise ValueError("its trailer makes no sense: its values are of other types")
+    if not of_this_file:
         raise ValueError("its trailer is that of another file")
     return content
 
