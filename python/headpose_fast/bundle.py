@@ -51,6 +51,12 @@ class Bundle(NamedTuple):
     #: (test samples, 2).
     test_output: NDArray[np.float32]
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook: shapes, poses and some samples."""
+        from headpose_fast.notebook import bundle_html
+
+        return bundle_html(self)
+
 
 class Piece(NamedTuple):
     """Rows of an array that stand in the file without a gap."""

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
