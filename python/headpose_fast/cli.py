@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
@@ -34,10 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace) -> int:
     if options.sample:
-        from headpose_fast.sample import sample_database
-
-        with bar("sample database", "photographs", quiet=options.quiet) as progress:
-            options.input = sample_database(progress)
+        options.input = _sample(quiet=options.quiet)
     prepared = prepare(
         options.input,
         options.output,
@@ -56,6 +54,13 @@ def _prepare(options: argparse.Namespace) -> int:
     return _print(prepared.path)
 
 
+def _sample(*, quiet: bool) -> Path:
+    from headpose_fast.sample import sample_database
+
+    with bar("sample database", "photographs", quiet=quiet) as progress:
+        return sample_database(progress)
+
+
 def _verify(options: argparse.Namespace) -> int:
     from headpose_fast.verification import verify
 
@@ -72,6 +77,8 @@ def _inspect(options: argparse.Namespace) -> int:
 
     with bar("inspect", "B", quiet=options.quiet) as progress:
         inspection = inspect(options.file, progress=progress)
+    if options.sample:
+        options.input = _sample(quiet=options.quiet)
     database = None if options.input is None else open_database(options.input)
     if options.index is not None:
         if database is None:
@@ -137,12 +144,14 @@ def _inspect_parser() -> argparse.ArgumentParser:
         metavar="FILE.csv",
         help="list every sample's photograph and crop; needs --input",
     )
-    add(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--input",
         type=_path,
         metavar="PATH",
         help="the database it was made of; the picture shows a photograph of it, too",
     )
+    source.add_argument("--sample", action="store_true", help="it was made of the sample database")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 

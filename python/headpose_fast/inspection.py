@@ -118,7 +118,7 @@ class Inspection:
 
     def __str__(self) -> str:
         """Tell all of it in lines of at most 100 characters, but for long names and options."""
-        lines = [f"{one_line(self.path)}: {self.size:,} bytes, {self._origin()}"]
+        lines = [f"{one_line(self.path)}: {self.size:,} bytes, {self.origin}"]
         if self.options is None or self.database is None:
             lines.append("options, seed, database: unknown, the file has no trailer")
         else:
@@ -134,13 +134,15 @@ class Inspection:
             strange = f"   {values.not_finite:,} not finite" if values.not_finite else ""
             lines.append(f"{name:<12}{' x '.join(map(str, shape)):<24}{told}{strange}")
         for part, poses in self.poses.items():
-            lines += ["", f"{part} samples by tilt (down) and pan (across) in degrees"]
+            lines += ["", f"{part} samples by tilt (rows) and pan (columns) in degrees"]
             lines += _table(poses)
             if self.other_labels[part]:
                 lines.append(f"{self.other_labels[part]:,} with labels that are none of its poses")
         return "\n".join(lines)
 
-    def _origin(self) -> str:
+    @property
+    def origin(self) -> str:
+        """What wrote the file, in words."""
         if self.kind == "original":
             return "as the original script writes it"
         return f"kind {self.kind}" + (

@@ -21,6 +21,9 @@ from headpose_fast.picture import photograph_image, sample_image
 _PICTURES = 8
 _MOST_SIDE = 96
 
+#: A caption, and the picture if there is one.
+_Figure = tuple[str, Image.Image | None]
+
 #: Characters of a text: 99 people are listed whole.
 _MOST_TEXT = 400
 
@@ -36,7 +39,7 @@ def database_html(database: Database) -> str:
         ("lacking", f"{missing:,} of the published photographs" if missing else "nothing"),
         ("digest", f"{digest}{' (the published one)' if digest == PUBLISHED_DIGEST else ''}"),
     ]
-    figures = []
+    figures: list[_Figure] = []
     for i in _spread(len(database)):
         photograph = database[i]
         caption = f"person {photograph.person}, {photograph.tilt:+d}, {photograph.pan:+d}"
@@ -53,7 +56,7 @@ def bundle_html(bundle: Bundle) -> str:
     facts = [
         (name, f"float32 {array.shape}") for name, array in zip(Bundle._fields, bundle, strict=True)
     ]
-    figures = []
+    figures: list[_Figure] = []
     for i in _spread(len(bundle.trn_im)):
         tilt, pan = (bundle.trn_output[i].astype(np.float64) * 90).tolist()
         figures.append((f"trn {i:,}: {tilt:+.3g}, {pan:+.3g}", sample_image(bundle.trn_im[i])))
@@ -62,13 +65,13 @@ def bundle_html(bundle: Bundle) -> str:
 
 def _spread(count: int) -> list[int]:
     """Choose some of `count`, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, _PICTURES).round().astype(int)).tolist()
+    return sorted({round(i) for i in np.linspace(0, count - 1, _PICTURES)})
 
 
 def _page(
     title: str,
     facts: Iterable[tuple[str, str]],
-    figures: Sequence[tuple[str, Image.Image | None]],
+    figures: Sequence[_Figure],
 ) -> str:
     rows = "".join(
         f'<tr><th style="text-align:left">{html.escape(name)}</th>'
@@ -78,7 +81,8 @@ def _page(
     shown = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center;vertical-align:top">'
         f"{_picture(image) if image else ''}"
-        f'<figcaption style="font-size:11px">{html.escape(_shortened(caption))}</figcaption></figure>'
+        f'<figcaption style="font-size:11px">{html.escape(_shortened(caption))}</figcaption>'
+        "</figure>"
         for caption, image in figures
     )
     return (

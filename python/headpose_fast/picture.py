@@ -109,7 +109,7 @@ def photograph_image(photograph: Photograph) -> Image.Image:
 def _title(inspection: Inspection) -> Image.Image:
     height, width = inspection.shapes["trn_im"][2:]
     counts = [f"{inspection.shapes[f'{name}_im'][0]:,} {part}" for part, name in PARTS.items()]
-    facts = f"{' and '.join(counts)} samples of {width} x {height} pixels, kind {inspection.kind}"
+    facts = f"{' and '.join(counts)} samples of {width} x {height} pixels, {inspection.origin}"
     if inspection.options is None:
         facts += "\noptions and database unknown (no trailer)"
     else:
@@ -203,7 +203,8 @@ def _histograms(inspection: Inspection) -> Image.Image:
             [
                 _heading(
                     f"{part.capitalize()}: samples of each pose",
-                    "tilt down, pan across" + (f"; {others:,} of other labels" if others else ""),
+                    "rows: tilt, columns: pan"
+                    + (f"; {others:,} of other labels" if others else ""),
                 ),
                 *([_histogram(inspection.poses[part])] if inspection.poses[part] else []),
             ],
