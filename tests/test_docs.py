@@ -21,7 +21,7 @@ import pytest
 from conftest import ROOT, SMALL_DATABASE, command
 
 from headpose_fast.cli import _COMMANDS, _parser
-from headpose_fast.sample import SAMPLE_VERSION, sample_database
+from headpose_fast.sample import SAMPLE_NAME, sample_database
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     cache.mkdir()
     monkeypatch.setenv("HEADPOSE_FAST_CACHE", str(cache))
-    shutil.copy(SMALL_DATABASE, cache / f"HeadPoseSample-{SAMPLE_VERSION}.tar")
+    shutil.copy(SMALL_DATABASE, cache / SAMPLE_NAME)
     work = tmp_path / "work"
     work.mkdir()
     small = SMALL_DATABASE.read_bytes()

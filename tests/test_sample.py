@@ -182,7 +182,7 @@ def test_the_database_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sample, "SITTINGS", SITTINGS[:1])
     calls: list[tuple[int, int]] = []
     path = sample_database(lambda done, total: calls.append((done, total)))
-    assert path == tmp_path / "new" / "folder" / f"HeadPoseSample-{sample.SAMPLE_VERSION}.tar"
+    assert path == tmp_path / "new" / "folder" / sample.SAMPLE_NAME
     assert calls == [(93, 93)]
     assert len(members(path)) == 2 * 93
     monkeypatch.setattr(sample, "_write_database", None)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Photograph,
         open_database,
     )
+    from headpose_fast.inspection import Inspection, inspect
     from headpose_fast.pipeline import Prepared, prepare
     from headpose_fast.rendering import Crops, plan_crops, render
     from headpose_fast.s3 import UploadError, upload
@@ -29,12 +30,14 @@ _HOME = {
     "Database": "database",
     "DatabaseError": "database",
     "FaceBox": "database",
+    "Inspection": "inspection",
     "Limits": "database",
     "Photograph": "database",
     "Prepared": "pipeline",
     "UploadError": "s3",
     "Verified": "verification",
     "__version__": "_core",
+    "inspect": "inspection",
     "load": "bundle",
     "open_database": "database",
     "plan_crops": "rendering",
@@ -51,12 +54,14 @@ __all__ = [
     "Database",
     "DatabaseError",
     "FaceBox",
+    "Inspection",
     "Limits",
     "Photograph",
     "Prepared",
     "UploadError",
     "Verified",
     "__version__",
+    "inspect",
     "load",
     "open_database",
     "plan_crops",

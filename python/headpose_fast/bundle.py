@@ -51,6 +51,12 @@ class Bundle(NamedTuple):
     #: (test samples, 2).
     test_output: NDArray[np.float32]
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook: shapes, poses and some samples."""
+        from headpose_fast.notebook import bundle_html
+
+        return bundle_html(self)
+
 
 class Piece(NamedTuple):
     """Rows of an array that stand in the file without a gap."""
@@ -84,11 +90,16 @@ class ArrayLayout:
         """
         return next(blocks for blocks in (7, 6, 4) if self.row_bytes % blocks == 0)
 
+    @property
+    def stored_row_bytes(self) -> int:
+        """Bytes in the file of one row."""
+        return self.pieces[0].length // self.pieces[0].rows
+
     def row_offsets(self) -> NDArray[np.uint64]:
         """The offset of every row."""
         return np.concatenate(
             [
-                piece.offset + np.arange(piece.rows, dtype=np.uint64) * (piece.length // piece.rows)
+                piece.offset + np.arange(piece.rows, dtype=np.uint64) * self.stored_row_bytes
                 for piece in self.pieces
             ],
             dtype=np.uint64,
@@ -390,18 +401,14 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Bundle:
 
         verify_file(path)
     with path.open("rb") as file:
-        start = file.read(256)
         try:
-            if start.startswith(_OLD_START):
-                file.seek(0)
-                return _load_old(file)
-            return _load_new(file, start)
+            return _load_old(file) if is_original(file) else _load_new(file)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
 
-def _load_new(file: IO[bytes], start: bytes) -> Bundle:
-    plan = _read_layout(file, start)
+def _load_new(file: IO[bytes]) -> Bundle:
+    plan = read_layout(file)
     if plan.kind == "py3":
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         return Bundle(*(_view(mapped, array) for array in plan.arrays))
@@ -416,11 +423,7 @@ def read_layout(file: IO[bytes]) -> Layout:
 
     """
     file.seek(0)
-    return _read_layout(file, file.read(256))
-
-
-def _read_layout(file: IO[bytes], start: bytes) -> Layout:
-    match = _HEADER.match(start)
+    match = _HEADER.match(file.read(256))
     if match is None:
         raise ValueError("not a bundle of headpose-fast nor of the original script")
     if match[1] != b"1":
@@ -452,23 +455,37 @@ def _view(mapped: mmap.mmap, array: ArrayLayout) -> NDArray[np.float32]:
 
 def _read(file: IO[bytes], plan: Layout, array: ArrayLayout) -> NDArray[np.float32]:
     out = np.empty(array.shape, _DTYPE)
-    for first, rows, offset, length in array.pieces:
-        file.seek(offset)
-        data = file.read(length)
-        piece = out[first : first + rows]
-        if not plan.text:
-            piece[:] = np.frombuffer(data, _DTYPE).reshape(piece.shape)
-            continue
-        form = _TextForm.of(array, rows)
-        text = np.frombuffer(data, form.word).reshape(form.text_shape)
-        if not data.isascii():
-            raise ValueError(f"damaged between byte {offset:,} and {offset + length:,}")
-        low, high = np.split(text, [form.blocks], axis=1)
-        words = piece.reshape(-1).view(form.word).reshape(form.shape)
-        np.multiply(high, form.places, words)
-        np.bitwise_and(words, form.high_bits, words)
-        np.bitwise_or(words, low, words)
+    for first, rows, offset, _ in array.pieces:
+        read_rows(file, plan, array, offset, out[first : first + rows])
     return out
+
+
+def read_rows(
+    file: IO[bytes], plan: Layout, array: ArrayLayout, offset: int, out: NDArray[np.float32]
+) -> None:
+    """Read rows that stand from `offset` on without a gap; `out` is C-contiguous.
+
+    Raises:
+        ValueError: They are damaged, or the file ends early.
+
+    """
+    length = len(out) * array.stored_row_bytes
+    file.seek(offset)
+    data = file.read(length)
+    if len(data) < length:
+        raise ValueError("it ends early")
+    if not plan.text:
+        out[:] = np.frombuffer(data, _DTYPE).reshape(out.shape)
+        return
+    form = _TextForm.of(array, len(out))
+    text = np.frombuffer(data, form.word).reshape(form.text_shape)
+    if not data.isascii():
+        raise ValueError(f"damaged between byte {offset:,} and {offset + length:,}")
+    low, high = np.split(text, [form.blocks], axis=1)
+    words = out.reshape(-1).view(form.word).reshape(form.shape)
+    np.multiply(high, form.places, words)
+    np.bitwise_and(words, form.high_bits, words)
+    np.bitwise_or(words, low, words)
 
 
 # The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four arrays: between
@@ -482,11 +499,38 @@ _OLD_DTYPE = (
 _OLD_CHUNK = 1 << 24
 
 
+def is_original(file: IO[bytes]) -> bool:
+    """Whether a file begins as those of the original script."""
+    file.seek(0)
+    return file.read(len(_OLD_START)) == _OLD_START
+
+
 def _load_old(file: IO[bytes]) -> Bundle:
     arrays: list[NDArray[np.float32]] = []
+    for shape, chunks in read_old(file):
+        out = np.empty(shape, _DTYPE)
+        data = out.reshape(-1).view(np.uint8)
+        filled = 0
+        for chunk in chunks:
+            data[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            filled += len(chunk)
+        arrays.append(out)
+    return Bundle(*arrays)
+
+
+def read_old(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]]]:
+    """Read the arrays of the original script's file: of each its shape and its data in chunks.
+
+    All chunks of an array have to be taken before the next array.
+
+    Raises:
+        ValueError: The file is not as the original script writes it, or ends early.
+
+    """
+    file.seek(0)
     memo = 13
-    for rank in (4, 4, 2, 2):
-        if not arrays:
+    for number, rank in enumerate((4, 4, 2, 2)):
+        if number == 0:
             _expect(file, _OLD_FIRST)
             shape = _old_shape(file, rank)
             _expect(file, _OLD_DTYPE)
@@ -497,13 +541,10 @@ def _load_old(file: IO[bytes]) -> Bundle:
             shape = _old_shape(file, rank)
             _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
             memo += 4
-        out = np.empty(shape, _DTYPE)
-        _read_escaped(file, out.reshape(-1).view(np.uint8))
+        yield shape, _read_escaped(file, math.prod(shape) * _DTYPE.itemsize)
         _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
         memo += 2
-        arrays.append(out)
     _expect(file, f"tp{memo}\n.".encode())
-    return Bundle(*arrays)
 
 
 def _expect(file: IO[bytes], text: bytes) -> None:
@@ -524,13 +565,13 @@ def _old_shape(file: IO[bytes], rank: int) -> tuple[int, ...]:
     return shape
 
 
-def _read_escaped(file: IO[bytes], out: NDArray[np.uint8]) -> None:
-    """Read a string as `repr` of Python 2 writes it, `S'...'` and a line end, into `out`."""
+def _read_escaped(file: IO[bytes], length: int) -> Iterator[bytes]:
+    """Read a string of `length` as `repr` of Python 2 writes it, `S'...'` and a line end."""
     offset = file.tell()
     quote = file.read(2)
     if quote not in (b"S'", b'S"'):
         raise ValueError(f"no string at byte {offset:,}")
-    filled = 0
+    done = 0
     text = b""
     end = -1
     while end < 0:
@@ -553,9 +594,9 @@ def _read_escaped(file: IO[bytes], out: NDArray[np.uint8]) -> None:
             # An escape that Python does not know is kept as it is, with a warning.
             warnings.simplefilter("ignore", DeprecationWarning)
             data = codecs.escape_decode(part)[0]
-        if filled + len(data) > len(out):
+        done += len(data)
+        if done > length:
             raise ValueError(f"the string at byte {offset:,} is too long")
-        out[filled : filled + len(data)] = np.frombuffer(data, np.uint8)
-        filled += len(data)
-    if filled < len(out):
+        yield data
+    if done < length:
         raise ValueError(f"the string at byte {offset:,} is too short")

@@ -22,6 +22,40 @@ from headpose_fast.rendering import MOST_SEED, MOST_SIDE, SIZES, sample_size
 
 _MOST_PASSES = 9999
 
+_EXAMPLES = """\
+commands:
+  headpose-fast inspect FILE   tell what is in such a file, or draw it
+  headpose-fast verify FILE    check every byte of it
+  headpose-fast upload FILE s3://BUCKET/FOLDER
+
+examples:
+  headpose-fast                               the file of the DeepLens sample
+  headpose-fast --sample                      the same of a built-in database, to try it
+  headpose-fast --pickle py3 --size 224x224   for a network of today, in Python 3
+  headpose-fast --split unknown:7             test with person 7, train with all others
+  headpose-fast --upload s3://my-bucket/headpose/datasets
+"""
+
+_INSPECT_EXAMPLES = """\
+examples:
+  headpose-fast inspect HeadPoseData_trn_test_x15_py2.pkl
+  headpose-fast inspect HeadPoseData_trn_test_x15_py2.pkl --picture sheet.png --index samples.csv
+"""
+
+_VERIFY_EXAMPLES = """\
+examples:
+  headpose-fast verify HeadPoseData_trn_test_x15_py2.pkl
+  headpose-fast verify HeadPoseData_trn_test_x15_py2.pkl --input HeadPoseImageDatabase.tar.gz
+"""
+
+_UPLOAD_EXAMPLES = """\
+Credentials, profile, region and endpoint are those of the standard AWS variables and files.
+
+examples:
+  headpose-fast upload HeadPoseData_trn_test_x15_py2.pkl s3://my-bucket/headpose/datasets
+  headpose-fast upload mine.pkl s3://my-bucket/mine.pkl --upload-args StorageClass=STANDARD_IA
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 failed."""
@@ -99,6 +133,21 @@ def _verify(options: argparse.Namespace) -> int:
     return _print(verified.path, facts, options)
 
 
+def _inspect(options: argparse.Namespace) -> int:
+    from headpose_fast.inspection import database_of, inspect, write_index
+
+    inspection = inspect(options.file, progress=not options.quiet)
+    if options.index is not None or options.picture is not None:
+        database = database_of(inspection, options.input)
+    if options.index is not None:
+        write_index(inspection, options.index, database)
+    if options.picture is not None:
+        from headpose_fast.picture import write_picture
+
+        write_picture(inspection, options.picture, database)
+    return _print(inspection, inspection.facts(), options)
+
+
 def _upload(options: argparse.Namespace) -> int:
     return _send(options.file, options.address, options, {"path": options.file})
 
@@ -133,10 +182,43 @@ def _tell(text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
+def _inspect_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headpose-fast inspect",
+        description="Tell what is in a bundle: shapes, options, seed, poses, values.",
+        epilog=_INSPECT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("file", type=_path, metavar="FILE", help="the bundle, or a file of the original script")
+    add(
+        "--picture",
+        type=_path,
+        metavar="FILE.png",
+        help="draw samples of all poses, and a photograph with its crops if the database is found",
+    )
+    add(
+        "--index",
+        type=_path,
+        metavar="FILE.csv",
+        help="list the photograph, labels and crop of every sample",
+    )
+    add(
+        "--input",
+        type=_path,
+        metavar="PATH",
+        help="the database it was made of (default: as found in the current folder or the cache)",
+    )
+    _add_talk(parser)
+    return parser
+
+
 def _verify_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast verify",
         description="Check every byte of a bundle: by its checksums, or by rendering it again.",
+        epilog=_VERIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=_path, metavar="FILE", help="the bundle")
     parser.add_argument(
@@ -154,7 +236,8 @@ def _upload_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast upload",
         description="Upload a bundle to S3, and check what arrived.",
-        epilog="Credentials, region and endpoint are those of the standard AWS variables.",
+        epilog=_UPLOAD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=_path, metavar="FILE", help="the bundle")
     parser.add_argument(
@@ -183,7 +266,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=_integer(1, 1024),
         metavar="N",
-        help="threads; by default one for each core that this process may use",
+        help="threads (default: one for each core that this process may use)",
     )
 
 
@@ -198,9 +281,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headpose-fast",
         description="Turn the Head Pose Image Database into one pickle of augmented crops.",
-        epilog="`headpose-fast verify FILE [--input PATH]` checks such a file, "
-        "`headpose-fast upload FILE s3://bucket/folder` uploads it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add(
@@ -208,14 +290,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_integer(1, _MOST_PASSES),
         default=15,
         metavar="N",
-        help="crops of each photograph to train with",
+        help="crops of each photograph to train with (default: %(default)s)",
     )
     add(
         "--num-data-aug-val",
         type=_integer(1, _MOST_PASSES),
         default=3,
         metavar="N",
-        help="crops of each photograph to test with",
+        help="crops of each photograph to test with (default: %(default)s)",
     )
     sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
     add(
@@ -223,7 +305,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         choices=SIZES,
         default=1,
-        help=f"proportions of the crops, 1:1 or 16:9, and size of the samples ({sizes})",
+        help="proportions of the crops, 1:1 or 16:9, and size of the samples: "
+        f"{sizes} (default: %(default)s)",
     )
     add(
         "--size",
@@ -236,9 +319,8 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=_path,
         metavar="PATH",
-        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address; "
-        "by default HeadPoseImageDatabase.tar.gz or Person01 in the current folder, "
-        "else it is downloaded",
+        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address (default: "
+        "HeadPoseImageDatabase.tar.gz or Person01 in the current folder, else it is downloaded)",
     )
     source.add_argument(
         "--sample",
@@ -250,9 +332,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_path,
         metavar="PATH",
         default=".",
-        help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl",
+        help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)",
     )
-    add("--seed", type=_integer(0, MOST_SEED), default=0, metavar="N", help="of the random crops")
+    add(
+        "--seed",
+        type=_integer(0, MOST_SEED),
+        default=0,
+        metavar="N",
+        help="of the random crops (default: %(default)s)",
+    )
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
         "--test-persons",
@@ -270,7 +358,8 @@ def _parser() -> argparse.ArgumentParser:
         "--pickle",
         choices=KINDS,
         default="any",
-        help="who can load the file: any Python, Python 2.7, or Python 3 (the fastest)",
+        help="who can load the file: any Python, Python 2.7, or Python 3, the fastest "
+        "(default: %(default)s)",
     )
     add(
         "--allow-incomplete",
@@ -381,6 +470,7 @@ def _listed(persons: Sequence[int]) -> str:
 _COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]
 ] = {
+    "inspect": (_inspect_parser, _inspect),
     "verify": (_verify_parser, _verify),
     "upload": (_upload_parser, _upload),
 }

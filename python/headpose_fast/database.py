@@ -146,6 +146,12 @@ class Database(Sequence[Photograph]):
         """Iterate over the photographs."""
         return iter(self.photographs)
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook: how much there is, and some photographs."""
+        from headpose_fast.notebook import database_html
+
+        return database_html(self)
+
     @property
     def persons(self) -> tuple[int, ...]:
         """The people in the database, ascending."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from headpose_fast.cache import complete_file, keeping
+from headpose_fast.cache import cache_folder, complete_file, keeping
 from headpose_fast.database import (
     PUBLISHED_DIGEST,
     Database,
@@ -78,6 +80,19 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
             raise DatabaseError([f"{advice} again", *error.problems]) from None
         raise
     return database, digest
+
+
+def databases_at_hand() -> Iterator[Path]:
+    """Give the databases in the current folder and in the cache folder, without the net."""
+    from headpose_fast.sample import SAMPLE_NAME  # It imports Pillow, which takes its time.
+
+    here = _in_current_folder()
+    if here is not None:
+        yield here
+    # Who has no home folder has no cache.
+    with contextlib.suppress(OSError):
+        folder = cache_folder()
+        yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
 def _in_current_folder() -> Path | None:

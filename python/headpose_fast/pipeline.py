@@ -215,7 +215,7 @@ def prepare(
     length = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
     with (
-        _complete_file(target, length, sync=sync) as (path, file),
+        complete_file(target, length, sync=sync) as (path, file),
         bar("rendering", " samples", progress) as shown,
     ):
         for offset, data in layout.skeleton:
@@ -317,7 +317,7 @@ def places(
 
 
 @contextlib.contextmanager
-def _complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
+def complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""
     # A symbolic link stays one; what it points to is replaced.
     final = target.resolve()

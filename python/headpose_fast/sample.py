@@ -19,8 +19,11 @@ from headpose_fast.cache import complete_file, keeping
 from headpose_fast.heads import POSES, SITTINGS, photograph, sit
 from headpose_fast.progress import Progress
 
-#: Part of the file's name: raise it when a pixel, a label or a name changes.
+#: Raise it when a pixel, a label or a name changes.
 SAMPLE_VERSION = 1
+
+#: In the cache folder.
+SAMPLE_NAME = f"HeadPoseSample-{SAMPLE_VERSION}.tar"
 
 
 def sample_database(progress: Progress | None = None) -> Path:
@@ -30,7 +33,7 @@ def sample_database(progress: Progress | None = None) -> Path:
     Raises OSError if the cache folder cannot be written.
     """
     with keeping("the sample database") as folder:
-        path = folder / f"HeadPoseSample-{SAMPLE_VERSION}.tar"
+        path = folder / SAMPLE_NAME
         if not path.exists():
             _write_database(path, SITTINGS, range(len(POSES)), progress)
     return path
