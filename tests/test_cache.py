@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headpose_fast.cache import cache_folder, complete_file, keeping
+from headpose_fast.cache import cache_folder, cached_file, keeping
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_without_a_home_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPat
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    with complete_file(path) as part:
+    with cached_file(path) as part:
         part.write_text("old")
         assert not path.exists()
-    with pytest.raises(KeyboardInterrupt), complete_file(path) as part:
+    with pytest.raises(KeyboardInterrupt), cached_file(path) as part:
         part.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -69,6 +69,6 @@ def test_what_killed_runs_left_is_cleared_after_a_day(tmp_path: Path) -> None:
         path.touch()
     for path in (old, other):
         os.utime(path, (0, 0))
-    with complete_file(tmp_path / "file") as part:
+    with cached_file(tmp_path / "file") as part:
         part.touch()
     assert sorted(tmp_path.iterdir()) == [tmp_path / "file", fresh, other]

@@ -189,12 +189,12 @@ def test_the_command_that_starts_it_all_is_a_command() -> None:
 
 def test_the_synopsis_names_every_option_and_command() -> None:
     start = README.index("    python -m headpose_fast [")
-    _, *commands = README[start : README.index("\n\n", start)].split("python -m headpose_fast ")
-    words = [command.split()[0] for command in commands]
+    _, *lines = README[start : README.index("\n\n", start)].split("python -m headpose_fast ")
+    words = [line.split()[0] for line in lines]
     assert words[1:] == list(_COMMANDS)
-    for word, command in zip(words, commands, strict=True):
+    for word, line in zip(words, lines, strict=True):
         parser = _COMMANDS[word][0] if word in _COMMANDS else _parser
         options = {
             action.option_strings[-1] for action in parser()._actions if action.option_strings
         }
-        assert set(re.findall(r"--[a-z-]+", command)) == options - {"--help", "--version"}
+        assert set(re.findall(r"--[a-z-]+", line)) == options - {"--help", "--version"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import SMALL_DATABASE, command
 
-from headpose_fast import prepare, verify
+from headpose_fast import _core, prepare, verify
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks are those of POSIX")
 
@@ -140,6 +140,25 @@ def test_what_a_killed_run_left_is_cleared_and_what_is_in_use_is_not(old: Path) 
     assert using.returncode == 0
     assert not used.exists()
     verify(old)
+
+
+def test_a_temporary_that_another_run_cleared_too_early_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = _core.create_file
+    made = []
+
+    def cleared_once(path: Path, length: int) -> None:
+        create(path, length)
+        made.append(path)
+        if len(made) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(_core, "create_file", cleared_once)
+    prepared = prepare(SMALL_DATABASE, tmp_path, test_persons=[5], allow_incomplete=True)
+    assert len(made) == 2
+    assert list(tmp_path.iterdir()) == [prepared.path]
+    verify(prepared.path)
 
 
 def test_two_runs_to_one_file_both_end_well(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def keeping(what: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
+def cached_file(path: Path) -> Iterator[Path]:
     """Give a new name beside `path`: its file becomes `path` once the block has ended well.
 
     The folder is made if it lacks. Of several at once, the last to end stays.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from headpose_fast.cache import cache_folder, complete_file, keeping
+from headpose_fast.cache import cache_folder, cached_file, keeping
 from headpose_fast.database import (
     PUBLISHED_DIGEST,
     Database,
@@ -116,7 +116,7 @@ def _published(progress: Progress | None, limits: Limits) -> Path:
             return path
         for address in (f"{scheme}://{rest}" for rest in ADDRESSES for scheme in ("https", "http")):
             try:
-                with complete_file(path) as part:
+                with cached_file(path) as part:
                     fetch(address, part, limits.archive_bytes, progress)
                     digest = _open(part, address, limits).digest
                     if digest != PUBLISHED_DIGEST:
@@ -144,7 +144,7 @@ def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path
         kept = path.is_file()
         since = int(path.stat().st_mtime) if kept else 0
         try:
-            with complete_file(path) as part:
+            with cached_file(path) as part:
                 fetch(address, part, limits.archive_bytes, progress, since)
                 _open(part, shown, limits)
         except UnchangedError:

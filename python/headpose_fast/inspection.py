@@ -29,7 +29,8 @@ from headpose_fast.database import (
     open_database,
 )
 from headpose_fast.download import databases_at_hand
-from headpose_fast.pipeline import Job, complete_file, plan
+from headpose_fast.output import output_file
+from headpose_fast.pipeline import Job, plan
 from headpose_fast.progress import Progress, bar
 from headpose_fast.trailer import read_trailer
 from headpose_fast.verification import BundleError
@@ -474,6 +475,6 @@ def write_beside(
     for source in (inspection.path, *([database.path] if database else [])):
         if output.exists() and source.exists() and output.samefile(source):
             raise ValueError(f"{output}: it would replace what it is made of")
-    with complete_file(output, len(content), sync=False) as (_, file):
+    with output_file(output, len(content), sync=False) as (_, file):
         file.write(content)
     return output

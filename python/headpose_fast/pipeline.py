@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
-import secrets
-import shutil
-import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from io import FileIO
 from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +24,7 @@ from headpose_fast.database import (
     Photograph,
 )
 from headpose_fast.download import find_database, open_with_digest
+from headpose_fast.output import output_file
 from headpose_fast.progress import Progress, bar
 from headpose_fast.rendering import (
     SIZES,
@@ -215,7 +210,7 @@ def prepare(
     length = layout.length + len(write_trailer(layout, checksums, options, digest))
     replaced = target.exists()
     with (
-        complete_file(target, length, sync=sync) as (path, file),
+        output_file(target, length, sync=sync) as (path, file),
         bar("rendering", " samples", progress) as shown,
     ):
         for offset, data in layout.skeleton:
@@ -314,77 +309,3 @@ def places(
     _, _, height, width = array.shape
     blocks = array.text_blocks if layout.text else None
     return crops, (width, height), blocks, array.row_offsets().reshape(crops.shape[:2])
-
-
-@contextlib.contextmanager
-def complete_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
-    """Give a temporary file beside `target` that takes its name once the block has ended well."""
-    # A symbolic link stays one; what it points to is replaced.
-    final = target.resolve()
-    _clear_abandoned(final)
-    free = shutil.disk_usage(final.parent).free
-    if free < length:
-        reason = f"the file needs {length:,} bytes, and {free:,} are free"
-        raise OSError(errno.ENOSPC, reason, str(target))
-    temporary = None
-    try:
-        while True:
-            temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
-            _core.create_file(temporary, length)
-            file = FileIO(temporary, "r+b")
-            if _locked(file) and temporary.exists():
-                break
-            # Another run took it for an abandoned one before it was locked.
-            file.close()
-        with file:
-            yield temporary, file
-            if sync:
-                os.fsync(file.fileno())
-            if os.name == "nt":
-                file.close()  # Windows renames no open file.
-            temporary.replace(final)
-        if sync and os.name != "nt":
-            folder = os.open(final.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = str(target)
-        raise
-
-
-def _locked(file: FileIO) -> bool:
-    """Lock a file until it is closed or its process ends, however that happens."""
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # A file system without locks, where nothing abandoned is cleared either.
-            return True
-    return True
-
-
-def _clear_abandoned(final: Path) -> None:
-    """Delete the temporaries of runs to the same name that were killed."""
-    name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
-    for path in final.parent.iterdir():
-        if name.fullmatch(path.name) is None:
-            continue
-        # What is in use, gone meanwhile, or somebody else's stays.
-        with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
-            if sys.platform == "win32":
-                file.close()  # Windows deletes no open file: one in use stays.
-                path.unlink()
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()

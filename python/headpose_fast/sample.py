@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from headpose_fast.cache import complete_file, keeping
+from headpose_fast.cache import cached_file, keeping
 from headpose_fast.heads import POSES, SITTINGS, photograph, sit
 from headpose_fast.progress import Progress
 
@@ -50,7 +50,7 @@ def _write_database(
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with (
-            complete_file(path) as part,
+            cached_file(path) as part,
             tarfile.open(part, "x", format=tarfile.USTAR_FORMAT) as tar,
         ):
             results = pool.map(functools.partial(_members, numbers=numbers), sittings)

@@ -1,0 +1,91 @@
+"""Writing a file that is whole once it has its name, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+from headpose_fast import _core
+
+
+@contextlib.contextmanager
+def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
+    """Give a temporary file beside `target` that takes its name once the block has ended well."""
+    # A symbolic link stays one; what it points to is replaced.
+    final = target.resolve()
+    _clear_abandoned(final)
+    free = shutil.disk_usage(final.parent).free
+    if free < length:
+        reason = f"the file needs {length:,} bytes, and {free:,} are free"
+        raise OSError(errno.ENOSPC, reason, str(target))
+    temporary = None
+    try:
+        while True:
+            temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
+            _core.create_file(temporary, length)
+            # Another run may take it for an abandoned one before it is locked.
+            with contextlib.suppress(FileNotFoundError):
+                file = FileIO(temporary, "r+b")
+                if _locked(file) and temporary.exists():
+                    break
+                file.close()
+        with file:
+            yield temporary, file
+            if sync:
+                os.fsync(file.fileno())
+            if os.name == "nt":
+                file.close()  # Windows renames no open file.
+            temporary.replace(final)
+        if sync and os.name != "nt":
+            folder = os.open(final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(target)
+        raise
+
+
+def _locked(file: FileIO) -> bool:
+    """Lock a file until it is closed or its process ends, however that happens."""
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A file system without locks, where nothing abandoned is cleared either.
+            return True
+    return True
+
+
+def _clear_abandoned(final: Path) -> None:
+    """Delete the temporaries of runs to the same name that were killed."""
+    name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
+    for path in final.parent.iterdir():
+        if name.fullmatch(path.name) is None:
+            continue
+        # What is in use, gone meanwhile, or somebody else's stays.
+        with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
+            if sys.platform == "win32":
+                file.close()  # Windows deletes no open file: one in use stays.
+                path.unlink()
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
