@@ -198,3 +198,11 @@ def test_the_synopsis_names_every_option_and_command() -> None:
             action.option_strings[-1] for action in parser()._actions if action.option_strings
         }
         assert set(re.findall(r"--[a-z-]+", line)) == options - {"--help", "--version"}
+
+
+def test_readme_has_the_figures_that_were_measured() -> None:
+    figures = PAGES["docs/figures.md"].splitlines()
+    start = README.index("| program |")
+    table = README[start : README.index("\n\n", start)].splitlines()
+    first = figures.index(table[0])
+    assert figures[first : first + len(table)] == table
