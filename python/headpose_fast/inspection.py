@@ -209,6 +209,8 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
                 counts[name].add(first, rows)
             if shown is not None:
                 shown(reader.file.tell(), size)
+        if shown is not None:
+            shown(size, size)
         trailer = reader.trailer or {}
         by_part = {part: counts[f"{name}_output"] for part, name in PARTS.items()}
         return Inspection(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,16 +26,18 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
     if not show or sys.stderr is None or not (notebook or sys.stderr.isatty()):
         yield None
         return
-    # Imported here, since its import takes time that a run without a bar need not spend.
-    from tqdm.auto import tqdm
+    # Imported here, since its import takes time that a run without a bar need not spend. It warns
+    # of a notebook without ipywidgets, where the bar is text, and as good.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
 
     shown = None
 
     def progress(done: int, total: int) -> None:
         nonlocal shown
         if shown is None:
-            # tqdm shows nothing in a terminal that does not tell its size.
-            width, height = (None, None) if notebook else shutil.get_terminal_size()
+            width, height = (None, None) if notebook else _terminal_size()
             scale = unit == "B"
             shown = tqdm(
                 desc=what, unit=unit, unit_scale=scale, total=total, ncols=width, nrows=height
@@ -47,3 +50,12 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
     finally:
         if shown is not None:
             shown.close()
+
+
+def _terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal on stderr; tqdm shows nothing in one that tells none."""
+    try:
+        columns, lines = os.get_terminal_size(sys.stderr.fileno())
+    except OSError:
+        columns = lines = 0
+    return columns or 80, lines or 24
