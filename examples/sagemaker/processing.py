@@ -1,14 +1,15 @@
 """Make the bundle in a SageMaker Processing job: see docs/sagemaker.md.
 
-    python processing.py [--input FOLDER] [--output FOLDER] [--message FILE] [OPTION ...]
+    python processing.py [OPTION ...]
 
-Every other option is one of `python -m headpose_fast`, and so is the exit status. What that says on
-stderr is the job's ExitMessage, too, whether it ends well, fails or is stopped by SIGTERM.
+The options are those of `python -m headpose_fast`, and so is the exit status. If the job has an
+input `database`, its archive or folders are the `--input`; the bundle goes to the output folder.
+What is said on stderr is the job's ExitMessage, too, even if it fails or is stopped by SIGTERM.
+SAGEMAKER_BASE_DIR names another folder than /opt/ml, to try it elsewhere.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -21,35 +22,32 @@ from headpose_fast.__main__ import main as headpose_fast
 MOST_BYTES = 1024
 
 
-def main() -> int | str | None:
-    """Run the job and return its exit status: that of `python -m headpose_fast`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    folder = Path("/opt/ml/processing")
-    parser.add_argument("--input", type=Path, default=folder / "input" / "database")
-    parser.add_argument("--output", type=Path, default=folder / "output")
-    parser.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"))
-    options, others = parser.parse_known_args()
-    output, message = options.output.resolve(), options.message.resolve()
-    sys.argv[1:] = ["--output", str(output), *others]
+def main() -> int:
+    """Run the job and return its exit status."""
+    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    output, message = base / "processing" / "output", base / "output" / "message"
+    for folder in (output, message.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    # In front: an option that is given again replaces these.
+    sys.argv[1:1] = [*database(base / "processing" / "input" / "database"), f"--output={output}"]
     said = io.StringIO()
-    status: int | str | None = 1
     try:
         with contextlib.redirect_stderr(said):
-            if "--sample" not in others:
-                # There the command finds the archive, whichever of its names it has.
-                os.chdir(options.input)
-            status = headpose_fast()
-    except OSError as error:
-        print(f"error: {error}", file=said)
-    except SystemExit as usage:
-        status = usage.code
+            return headpose_fast()
     finally:
         print(said.getvalue(), end="", file=sys.stderr)
-        message.parent.mkdir(parents=True, exist_ok=True)
-        # SageMaker refuses what is not UTF-8: neither names in other bytes nor half characters.
+        # The job fails if this is not UTF-8: neither names in other bytes nor half characters.
         text = said.getvalue().encode(errors="backslashreplace")[:MOST_BYTES]
-        message.write_text(text.decode(errors="ignore"), encoding="utf-8")
-    return status
+        message.write_bytes(text.decode(errors="ignore").encode())
+
+
+def database(folder: Path) -> list[str]:
+    """Return the options that name what is in the input folder, if the job has one."""
+    if not folder.is_dir():
+        return []
+    entries = list(folder.iterdir())
+    archive = len(entries) == 1 and entries[0].is_file()
+    return [f"--input={entries[0] if archive else folder}"]
 
 
 if __name__ == "__main__":
