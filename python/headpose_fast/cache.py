@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def cached_file(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             if part.stat().st_mtime < time.time() - _ABANDONED:
                 part.unlink()
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
     try:
         yield part
         try:

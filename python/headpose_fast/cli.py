@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -112,6 +111,8 @@ def _prepare(options: argparse.Namespace) -> int:
     try:
         return _send(prepared.path, options.upload, options, facts) or status
     except BaseException:
+        import shlex
+
         again = shlex.join(["upload", str(prepared.path), options.upload])
         # Not their values: they may be keys.
         same = " with the same --upload-args" if options.upload_args else ""

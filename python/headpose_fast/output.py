@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
     temporary = None
     try:
         while True:
-            temporary = final.with_name(f".{final.name}.{secrets.token_hex(8)}.tmp")
+            temporary = final.with_name(f".{final.name}.{os.urandom(8).hex()}.tmp")
             _core.create_file(temporary, length)
             # Another run may take it for an abandoned one before it is locked.
             with contextlib.suppress(FileNotFoundError):
