@@ -294,11 +294,16 @@ def _target(output: str | os.PathLike[str] | None, marks: Sequence[str], kind: b
         target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{python}.pkl"
     elif output is not None and os.fspath(output).endswith(("/", os.sep)):
         raise FileNotFoundError(f"{target}: no such folder to write to")
+    require_writable(target)
+    return target
+
+
+def require_writable(target: Path) -> None:
+    """Raise OSError if a file cannot be put there, or would replace a folder or a device."""
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{target}: there is something that is no file, and is not replaced")
-    return target
 
 
 def labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
