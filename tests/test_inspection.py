@@ -47,6 +47,13 @@ from headpose_fast.sample import SAMPLE_NAME
 OLD = GOLDEN / "protocol0_python2.7_numpy1.16.6_train3_test2_5x4.pkl"
 
 
+@pytest.fixture(autouse=True)
+def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have neither the user's cache folder nor a current folder with a database."""
+    monkeypatch.setenv("HEADPOSE_FAST_CACHE", str(tmp_path / "no cache"))
+    monkeypatch.chdir(tmp_path)
+
+
 def small(path: Path, **options: object) -> Path:
     """Make a bundle of the small database, of eight photographs."""
     passes: dict[str, Any] = {"num_data_aug": 3, "num_data_aug_val": 2, "split": "unknown:5"}
@@ -238,6 +245,8 @@ def test_what_cannot_be_inspected_is_one_line(
     elif what != "missing":
         content = UNUSABLE[what]
         path.write_bytes(content if isinstance(content, bytes) else content(whole))
+    with pytest.raises((BundleError, OSError), match=r"bad\.pkl"):
+        inspect(path)
     before = list(tmp_path.iterdir())
     outputs = ["--index", str(tmp_path / "i.csv"), "--picture", str(tmp_path / "p.png")]
     assert main(["inspect", str(path), *outputs, "--json"]) == 1

@@ -371,22 +371,19 @@ def database_of(
 
     Args:
         inspection: What `inspect` found in the bundle.
-        source: The database; None to look in the current folder and the cache folder.
+        source: The database, which is not compared; None to look in the current folder and the
+            cache folder for the one of the right digest.
 
     Returns:
         The database; None if `source` is None and it is not there.
 
     Raises:
-        BundleError: `source` is another database.
         DatabaseError: `source` is damaged.
         OSError: It cannot be read.
 
     """
     if source is not None:
-        database = open_database(source)
-        if inspection.database not in (None, database.digest):
-            raise BundleError(f"{inspection.path}: made of another database than {database.path}")
-        return database
+        return open_database(source)
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
             database = open_database(path)
