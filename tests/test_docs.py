@@ -189,7 +189,8 @@ def test_the_command_that_starts_it_all_is_a_command() -> None:
 
 def test_the_synopsis_names_every_option_and_command() -> None:
     synopsis = README.split("python -m headpose_fast [")[1].split("\n\n")[0]
-    options = {action.option_strings[-1] for action in _parser()._actions}
-    assert set(re.findall(r"--[a-z-]+", "[" + synopsis)) == options - {"--help", "--version"}
+    parsers = [_parser(), *(make() for make, _ in _COMMANDS.values())]
+    options = {name for parser in parsers for name in parser._option_string_actions}
+    assert set(re.findall(r"--[a-z-]+", "[" + synopsis)) == options - {"-h", "--help", "--version"}
     commands = re.findall(r"python -m headpose_fast (\w+)", synopsis)
     assert commands == list(_COMMANDS)
