@@ -417,6 +417,7 @@ def test_the_database_is_found(
     assert "no trailer" in index("--input", str(SMALL_DATABASE))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 @pytest.mark.parametrize("option", ["--index", "--picture"])
 def test_nothing_is_replaced_that_should_stay(
     option: str,
