@@ -529,6 +529,7 @@ def read_old(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]
     """
     file.seek(0)
     memo = 13
+    shapes: list[tuple[int, ...]] = []
     for number, rank in enumerate((4, 4, 2, 2)):
         if number == 0:
             _expect(file, _OLD_FIRST)
@@ -541,6 +542,10 @@ def read_old(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]
             shape = _old_shape(file, rank)
             _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
             memo += 4
+        shapes.append(shape)
+        of_a_sample = (3, *shapes[0][2:]) if rank == 4 else (2,)
+        if shape[1:] != of_a_sample or (rank == 2 and shape[0] != shapes[number - 2][0]):
+            raise ValueError("its arrays are not images and their labels")
         yield shape, _read_escaped(file, math.prod(shape) * _DTYPE.itemsize)
         _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
         memo += 2

@@ -14,7 +14,7 @@ from typing import Any
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
-from headpose_fast.database import PUBLISHED_DIGEST
+from headpose_fast.database import PUBLISHED_DIGEST, printable
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare, test_with
 from headpose_fast.progress import bar
 from headpose_fast.rendering import MOST_SEED, MOST_SIDE, SIZES, sample_size
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell("headpose-fast: error: not enough memory")
     except (OSError, ValueError) as error:
         for line in str(error).splitlines():
-            _tell(f"headpose-fast: error: {line}")
+            _tell(f"headpose-fast: error: {printable(line)}")
     return 1
 
 

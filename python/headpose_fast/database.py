@@ -83,9 +83,14 @@ class Limits:
     label_bytes: int = 4096
 
 
-def one_line(text: str) -> str:
+def printable(text: str) -> str:
     """Keep names and damaged headers from writing more than a line, or to the terminal."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """Make a printable line of a text, of a length to be read."""
+    text = printable(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 

@@ -27,9 +27,10 @@ from headpose_fast.database import (
     Database,
     DatabaseError,
     open_database,
+    printable,
 )
 from headpose_fast.download import databases_at_hand
-from headpose_fast.output import output_file
+from headpose_fast.output import output_file, require_writable
 from headpose_fast.pipeline import Job, plan
 from headpose_fast.progress import Progress, bar
 from headpose_fast.trailer import read_trailer
@@ -126,14 +127,14 @@ class Inspection:
 
     def __str__(self) -> str:
         """Tell all of it in lines of at most 100 characters, but for long names and options."""
-        lines = [f"{one_line(self.path)}: {self.size:,} bytes, {self.origin}"]
+        lines = [f"{plain(self.path)}: {self.size:,} bytes, {self.origin}"]
         if self.options is None or self.database is None:
             lines.append("options, seed, database: unknown, the file has no trailer")
         else:
             options = (f"{name} {json.dumps(value)}" for name, value in self.options.items())
             lines.append(f"options: {', '.join(options)}")
             published = "the published one" if self.published else "not the published one"
-            lines.append(f"database: {one_line(self.database)} ({published})")
+            lines.append(f"database: {plain(self.database)} ({published})")
         lines += ["", f"{'array':<12}{'shape':<24}{'minimum':>10}{'maximum':>10}{'mean':>10}"]
         for name, shape in self.shapes.items():
             values = self.values[name]
@@ -154,7 +155,7 @@ class Inspection:
         if self.kind == "original":
             return "as the original script writes it"
         return f"kind {self.kind}" + (
-            f", written by headpose-fast {one_line(self.version)}" if self.version else ""
+            f", written by headpose-fast {plain(self.version)}" if self.version else ""
         )
 
 
@@ -174,10 +175,9 @@ def _table(poses: dict[tuple[int, int], PoseRows]) -> Iterator[str]:
         yield f"{tilt:>+6d}" + "".join(f"{rows.samples if rows else '.':>{width}}" for rows in row)
 
 
-def one_line(text: object) -> str:
+def plain(text: object) -> str:
     """Write a name in one line of ASCII, which no terminal obeys and every font has."""
-    plain = str(text).encode("ascii", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in plain)
+    return printable(str(text).encode("ascii", "backslashreplace").decode())
 
 
 def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) -> Inspection:
@@ -265,10 +265,15 @@ class _PoseCount:
         self.others = 0
 
     def add(self, first: int, labels: NDArray[np.float32]) -> None:
-        degrees = labels.astype(np.float64) * 90
+        # A signalling NaN warns when it is converted.
+        with np.errstate(invalid="ignore"):
+            degrees = labels.astype(np.float64) * 90
         tilts = np.abs(degrees[:, :1] - TILTS) < _NEAR
         pans = np.abs(degrees[:, 1:] - PANS) < _NEAR
-        known = np.flatnonzero(tilts.any(axis=1) & pans.any(axis=1))
+        # Straight up and down, heads do not turn.
+        level = np.abs(degrees[:, 0]) < 90 - _NEAR
+        ahead = pans[:, PANS.index(0)]
+        known = np.flatnonzero(tilts.any(axis=1) & pans.any(axis=1) & (level | ahead))
         self.others += len(labels) - len(known)
         poses = (tilts.argmax(axis=1) * len(PANS) + pans.argmax(axis=1))[known]
         self._samples += np.bincount(poses, minlength=len(self._samples))
@@ -309,9 +314,8 @@ class BundleReader:
         self.trailer: dict[str, Any] | None = None
         self._layout = None if is_original(file) else read_layout(file)
         if self._layout is not None:
-            file.seek(self._layout.length)
-            behind = file.read()
-            self.trailer = read_trailer(behind, self._layout) if behind else None
+            has_trailer = file.seek(0, os.SEEK_END) > self._layout.length
+            self.trailer = read_trailer(file, self._layout) if has_trailer else None
 
     @property
     def kind(self) -> Kind | Literal["original"]:
@@ -370,22 +374,19 @@ def database_of(
 
     Args:
         inspection: What `inspect` found in the bundle.
-        source: The database; None to look in the current folder and the cache folder.
+        source: The database, which is not compared; None to look in the current folder and the
+            cache folder for the one of the right digest.
 
     Returns:
         The database; None if `source` is None and it is not there.
 
     Raises:
-        BundleError: `source` is another database.
         DatabaseError: `source` is damaged.
         OSError: It cannot be read.
 
     """
     if source is not None:
-        database = open_database(source)
-        if inspection.database not in (None, database.digest):
-            raise BundleError(f"{inspection.path}: made of another database than {database.path}")
-        return database
+        return open_database(source)
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
             database = open_database(path)
@@ -414,12 +415,7 @@ def plan_again(inspection: Inspection, database: Database | None) -> Job:
         )
     if database.digest != inspection.database:
         raise BundleError(f"{path}: made of another database than {database.path}")
-    try:
-        job = plan(database, **options)
-    except TypeError as error:
-        raise BundleError(
-            f"{path}: its options are not those of this headpose-fast: {one_line(error)}"
-        ) from None
+    job = plan(database, **options)
     for part, crops in (("train", job.crops.train), ("test", job.crops.test)):
         samples = inspection.shapes[f"{PARTS[part]}_im"][0]
         if math.prod(crops.shape[:2]) != samples:
@@ -474,6 +470,7 @@ def write_beside(
 
     """
     output = Path(output)
+    require_writable(output)
     for source in (inspection.path, *([database.path] if database else [])):
         if output.exists() and source.exists() and output.samefile(source):
             raise ValueError(f"{output}: it would replace what it is made of")

@@ -65,7 +65,7 @@ def bundle_html(bundle: Bundle) -> str:
 
 def _spread(count: int) -> list[int]:
     """Choose some of `count`, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, _PICTURES)})
+    return [round(i) for i in np.linspace(0, count - 1, min(count, _PICTURES))]
 
 
 def _page(

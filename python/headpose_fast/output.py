@@ -15,6 +15,14 @@ from pathlib import Path
 from headpose_fast import _core
 
 
+def require_writable(target: Path) -> None:
+    """Raise OSError if a file cannot be put there, or would replace a folder or a device."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{target}: there is something that is no file, and is not replaced")
+
+
 @contextlib.contextmanager
 def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
     """Give a temporary file beside `target` that takes its name once the block has ended well."""

@@ -24,7 +24,7 @@ from headpose_fast.inspection import (
     Inspection,
     PoseRows,
     axes,
-    one_line,
+    plain,
     plan_again,
     reading,
     write_beside,
@@ -115,9 +115,9 @@ def _title(inspection: Inspection) -> Image.Image:
     else:
         options = (f"{name} {json.dumps(value)}" for name, value in inspection.options.items())
         published = "the published database" if inspection.published else "database"
-        facts += f"\n{', '.join(options)}\n{published} {one_line(inspection.database)}"
+        facts += f"\n{', '.join(options)}\n{published} {plain(inspection.database)}"
     lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, _LINE)]
-    name = one_line(inspection.path.name)
+    name = plain(inspection.path.name)
     if len(name) > _LINE // 2:
         name = f"{name[: _LINE // 2]}..."
     return _stack(

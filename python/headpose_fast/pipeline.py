@@ -24,7 +24,7 @@ from headpose_fast.database import (
     Photograph,
 )
 from headpose_fast.download import find_database, open_with_digest
-from headpose_fast.output import output_file
+from headpose_fast.output import output_file, require_writable
 from headpose_fast.progress import Progress, bar
 from headpose_fast.rendering import (
     SIZES,
@@ -289,10 +289,7 @@ def _target(output: str | os.PathLike[str] | None, marks: Sequence[str], kind: b
         target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{python}.pkl"
     elif output is not None and os.fspath(output).endswith(("/", os.sep)):
         raise FileNotFoundError(f"{target}: no such folder to write to")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
-    if target.exists() and not target.is_file():
-        raise FileExistsError(f"{target}: there is something that is no file, and is not replaced")
+    require_writable(target)
     return target
 
 

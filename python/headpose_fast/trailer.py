@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.bundle import Bundle, Layout
+from headpose_fast.rendering import MOST_SEED, sample_size
 
 _FORMAT = 1
 _END = b"crc32 %08x\n"
@@ -82,13 +83,17 @@ def write_trailer(
     return b"\n" + text + b"\n" + _END % crc32(text)
 
 
-def read_trailer(data: bytes, layout: Layout) -> dict[str, Any]:
-    """Parse what stands behind the STOP.
+def read_trailer(file: IO[bytes], layout: Layout) -> dict[str, Any]:
+    """Read what stands behind the STOP.
 
     Raises:
         ValueError: There is no trailer, or it is damaged or of another layout.
 
     """
+    file.seek(layout.length)
+    # More than any trailer has: whatever else is there is not brought into memory.
+    rows = sum(array.shape[0] for array in layout.arrays)
+    data = file.read((1 << 20) + 64 * rows)
     if not data:
         raise ValueError("it has no trailer to be checked by")
     text = data[1 : -_END_LENGTH - 1]
@@ -124,6 +129,12 @@ def _check_options(
     for value in (num_data_aug, num_data_aug_val, aspect_ratio, seed, *test_persons, *test_series):
         if type(value) is not int:
             raise TypeError(f"{value!r} is no whole number")
+    if not (isinstance(test_persons, list) and isinstance(test_series, list)):
+        raise TypeError("people and series are no lists")
+    if not 0 <= seed <= MOST_SEED:
+        raise TypeError(f"{seed} is no seed")
+    _, _, height, width = layout.arrays[0].shape
+    sample_size(aspect_ratio, (width, height))
     for array, passes in zip(layout.arrays[:2], (num_data_aug, num_data_aug_val), strict=True):
         if not 1 <= passes <= array.shape[0] or array.shape[0] % passes:
             raise ValueError("its trailer is that of another file")

@@ -71,8 +71,7 @@ def verify(
     with path.open("rb") as file:
         try:
             layout = read_layout(file)
-            file.seek(layout.length)
-            trailer = read_trailer(file.read(), layout)
+            trailer = read_trailer(file, layout)
         except ValueError as error:
             raise BundleError(f"{path}: {error}") from None
         spans = checked_spans(layout)
