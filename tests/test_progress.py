@@ -70,6 +70,19 @@ def test_a_pipe_gets_the_summary_alone(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 4
 
 
+def test_a_program_that_imports_a_kernel_is_no_notebook(tmp_path: Path) -> None:
+    program = (
+        "import sys, IPython, ipykernel.kernelapp\n"
+        "from headpose_fast.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *JOB], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\r" not in done.stderr
+
+
 def test_a_notebook_shows_a_bar_and_no_warning(tmp_path: Path) -> None:
     source = (
         "import headpose_fast\n"

@@ -19,7 +19,7 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
     Without a terminal or a notebook, which would show the bar, that is None too. Bytes (unit `B`)
     are shown as kB, MB and GB. Nothing is shown before the first call.
     """
-    notebook = "ipykernel" in sys.modules
+    notebook = _in_notebook()
     if callable(show):
         yield show
         return
@@ -50,6 +50,13 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
     finally:
         if shown is not None:
             shown.close()
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; many others import the same packages."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 def _terminal_size() -> tuple[int, int]:
