@@ -75,6 +75,14 @@ def members(path: Path) -> dict[str, bytes]:
         return {file.name: archive.extractfile(file).read() for file in files}  # type: ignore[union-attr]
 
 
+def unpack(path: Path, folder: Path) -> None:
+    """Write a tar file's regular members into a folder."""
+    for name, content in members(path).items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
 def write_tar(path: Path, files: Mapping[str, bytes], mode: str = "w") -> Path:
     """Write a tar file of regular members."""
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN, SMALL_DATABASE, members, write_tar
+from conftest import GOLDEN, SMALL_DATABASE, members, unpack, write_tar
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,8 +85,7 @@ def test_archives_of_any_kind_and_depth(tmp_path: Path, suffix: str, above: str)
 
 @pytest.mark.parametrize("above", [".", "HeadPoseImageDatabase"])
 def test_a_folder_is_read_like_an_archive(tmp_path: Path, above: str) -> None:
-    with tarfile.open(SMALL_DATABASE) as archive:
-        archive.extractall(tmp_path / above, filter="data")
+    unpack(SMALL_DATABASE, tmp_path / above)
     opened = open_database(tmp_path)
     assert [(p.person, p.series, p.number, p.tilt, p.pan, p.face, p.jpeg) for p in opened] == [
         (p.person, p.series, p.number, p.tilt, p.pan, p.face, p.jpeg)
@@ -95,15 +94,13 @@ def test_a_folder_is_read_like_an_archive(tmp_path: Path, above: str) -> None:
 
 
 def test_a_folder_of_one_person_is_a_database(tmp_path: Path) -> None:
-    with tarfile.open(SMALL_DATABASE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(SMALL_DATABASE, tmp_path)
     assert open_database(tmp_path / "Person05").persons == (5,)
 
 
 def test_copies_further_down_are_not_read(tmp_path: Path) -> None:
     for above in (".", "backup"):
-        with tarfile.open(SMALL_DATABASE) as archive:
-            archive.extractall(tmp_path / above, filter="data")
+        unpack(SMALL_DATABASE, tmp_path / above)
     assert len(open_database(tmp_path)) == 8
     assert len(open_database(tmp_path / "backup")) == 8
 

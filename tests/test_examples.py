@@ -23,7 +23,7 @@ import nbclient
 import nbformat
 import pytest
 from botocore.stub import Stubber
-from conftest import ROOT, SMALL_DATABASE, command, members
+from conftest import ROOT, SMALL_DATABASE, command, unpack
 
 from headpose_fast.cli import _parser
 
@@ -108,9 +108,7 @@ def test_processing_makes_the_bundle_of_its_input(packed: bool, container: Conta
     if packed:
         shutil.copy(SMALL_DATABASE, container.input / "mine.tar")
     else:
-        for name, content in members(SMALL_DATABASE).items():
-            (container.input / name).parent.mkdir(exist_ok=True)
-            (container.input / name).write_bytes(content)
+        unpack(SMALL_DATABASE, container.input)
     status, out, err = container.run(*SMALL)
     assert (status, out) == (0, f"{container.output / NAME}\n")
     assert "60 train and 12 test samples" in err

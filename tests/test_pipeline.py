@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import twin
-from conftest import SMALL_DATABASE, members, write_tar
+from conftest import SMALL_DATABASE, members, unpack, write_tar
 
 import headpose_fast
 from headpose_fast import DatabaseError, _core, prepare
@@ -358,11 +358,7 @@ def test_the_database_in_the_current_folder_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    small = members(SMALL_DATABASE)
-    for name, content in small.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
+    unpack(SMALL_DATABASE, tmp_path)
     options: dict[str, Any] = {"num_data_aug": 1, "test_persons": [5], "allow_incomplete": True}
     with pytest.raises(DatabaseError, match=r"not the published database.*--input"):
         headpose_fast.prepare(**options)
@@ -372,7 +368,7 @@ def test_the_database_in_the_current_folder_is_found(
     # An archive goes first: one in which person 5 is person 6, and trains.
     renamed = {
         name.replace("erson05", "erson06"): content.replace(b"person05", b"person06")
-        for name, content in small.items()
+        for name, content in members(SMALL_DATABASE).items()
     }
     archive = write_tar(tmp_path / "HeadPoseImageDatabase.tar.gz", renamed, "w:gz")
     options["test_persons"] = [1]
