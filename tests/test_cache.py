@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headpose_fast import cache
 from headpose_fast.cache import cache_folder, cached_file, keeping
 
 
@@ -62,13 +63,23 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_killed_runs_left_is_cleared_after_a_day(tmp_path: Path) -> None:
-    old, fresh = tmp_path / "file.0.part", tmp_path / "file.1.part"
-    other = tmp_path / "other.0.part"
-    for path in (old, fresh, other):
+def test_what_killed_runs_left_is_cleared_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADPOSE_FAST_CACHE", str(tmp_path))
+    own, other = tmp_path / f"file.0{cache._PART}", tmp_path / "other.part"
+    for path in (own, other):
         path.touch()
-    for path in (old, other):
+        # As a download does, whose content is old.
         os.utime(path, (0, 0))
-    with cached_file(tmp_path / "file") as part:
-        part.touch()
-    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", fresh, other]
+    with keeping("it"):
+        assert own.exists()
+    monkeypatch.setattr(cache, "_ABANDONED", -1)
+    with keeping("it"):
+        assert not own.exists()
+    assert other.exists()
+
+
+def test_a_home_folder_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADPOSE_FAST_CACHE", "~/kept")
+    assert cache_folder() == Path.home() / "kept"

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import pytest
 from conftest import ROOT, SMALL_DATABASE, command
 
+from headpose_fast.cache import SAMPLE_NAME
 from headpose_fast.cli import _COMMANDS, _parser
-from headpose_fast.sample import SAMPLE_NAME, sample_database
+from headpose_fast.sample import sample_database
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {

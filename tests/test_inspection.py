@@ -38,11 +38,11 @@ from headpose_fast import (
     render,
 )
 from headpose_fast.bundle import _OLD_DTYPE, _OLD_FIRST, KINDS, layout
+from headpose_fast.cache import SAMPLE_NAME
 from headpose_fast.cli import main
 from headpose_fast.database import PANS, TILTS
 from headpose_fast.inspection import write_index
 from headpose_fast.picture import write_picture
-from headpose_fast.sample import SAMPLE_NAME
 
 OLD = GOLDEN / "protocol0_python2.7_numpy1.16.6_train3_test2_5x4.pkl"
 

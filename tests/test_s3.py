@@ -123,6 +123,9 @@ class Network:
         #: After so many of them the connection is reset, once; or, and all others, for good.
         self.cut_at: int | None = None
         self.for_good = False
+        #: Seconds from then on in which all connections are reset.
+        self.outage = 0.0
+        self._back_at = 0.0
         #: After so many of them nothing moves any more.
         self.stall_at: int | None = None
         #: Seconds that each 64 KiB take.
@@ -139,7 +142,7 @@ class Network:
         while True:
             client, _ = self._listener.accept()
             self.connections += 1
-            if self.for_good and self.cuts:
+            if (self.for_good and self.cuts) or time.monotonic() < self._back_at:
                 reset(client)
                 continue
             store = socket.create_connection(("127.0.0.1", self._port))
@@ -161,7 +164,10 @@ class Network:
                 if self.damage and self.damage[0] in data:
                     data, self.damage = data.replace(*self.damage, 1), None
                 over = self.cut_at is not None and self.sent > self.cut_at
-                if over and (self.for_good or not self.cuts):
+                if over and not self.cuts:
+                    self._back_at = time.monotonic() + self.outage
+                out = time.monotonic() < self._back_at
+                if over and (self.for_good or out or not self.cuts):
                     self.cuts += 1
                     reset(client)
                     break
@@ -411,6 +417,31 @@ def test_a_connection_lost_half_way_is_tried_again(
     assert network.cuts == 1
     assert address == f"s3://{store.bucket}/{NAME}"
     assert store.content(NAME) == bundle.read_bytes()
+
+
+def test_an_outage_of_seconds_is_waited_for(network: Network, store: Store, tmp_path: Path) -> None:
+    """With more parts under way than a quota of retries would allow."""
+    path = tmp_path / NAME
+    with path.open("wb") as file:
+        file.truncate(12 * PART)
+    network.cut_at, network.outage = 10 << 20, 2
+    headpose_fast.upload(path, f"s3://{store.bucket}")
+    assert network.cuts > 1
+    assert store.client.head_object(Bucket=store.bucket, Key=NAME)["ContentLength"] == 12 * PART
+
+
+def test_a_file_that_shrinks_is_not_awaited(
+    network: Network, bundle: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_ANSWER_TIMEOUT", 1)
+    network.pause = 0.02
+
+    def shrink(_sent: int, _size: int) -> None:
+        os.truncate(bundle, 100)
+
+    with pytest.raises(headpose_fast.UploadError, match="was changed while"):
+        headpose_fast.upload(bundle, f"s3://{store.bucket}", progress=shrink)
+    assert (store.keys(), store.unfinished()) == ([], [])
 
 
 def test_a_network_lost_for_good_is_an_error_with_the_command_that_clears_away(

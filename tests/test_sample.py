@@ -15,7 +15,7 @@ from conftest import members
 from numpy.typing import NDArray
 from PIL import Image
 
-from headpose_fast import heads, sample
+from headpose_fast import cache, heads, sample
 from headpose_fast.heads import POSES, SITTINGS, render_photograph
 from headpose_fast.sample import sample_database
 
@@ -96,7 +96,7 @@ def test_pixels_are_pinned(
     assert picture.shape == (288, 384, 3)
     assert picture.dtype == np.uint8
     digest = hashlib.sha256(picture.tobytes()).hexdigest()[:16]
-    assert (sample.SAMPLE_VERSION, digest, found) == (version, pixels, box)
+    assert (cache.SAMPLE_VERSION, digest, found) == (version, pixels, box)
 
 
 @pytest.mark.parametrize("photograph", [(0, 1, 0), (16, 1, 0), (1, 3, 0), (1, 1, 93), (1, 1, -1)])
@@ -182,7 +182,7 @@ def test_the_database_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sample, "SITTINGS", SITTINGS[:1])
     calls: list[tuple[int, int]] = []
     path = sample_database(lambda done, total: calls.append((done, total)))
-    assert path == tmp_path / "new" / "folder" / sample.SAMPLE_NAME
+    assert path == tmp_path / "new" / "folder" / cache.SAMPLE_NAME
     assert calls == [(93, 93)]
     assert len(members(path)) == 2 * 93
     monkeypatch.setattr(sample, "_write_database", None)

@@ -1,5 +1,6 @@
 """`python -m headpose_fast`, and the script `headpose-fast`."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ def main() -> int:
     except Stopped as stopped:
         number = stopped.args[0]
         if sys.stderr is not None:
-            print(f"headpose-fast: stopped by {signal.Signals(number).name}", file=sys.stderr)
+            with contextlib.suppress(OSError):
+                print(f"headpose-fast: stopped by {signal.Signals(number).name}", file=sys.stderr)
         return int(128 + number)
 
 

@@ -9,6 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+#: Raise it when a pixel, a label or a name of the sample database changes.
+SAMPLE_VERSION = 1
+
+#: The sample database.
+SAMPLE_NAME = f"HeadPoseSample-{SAMPLE_VERSION}.tar"
+
+#: How the names of temporaries end.
+_PART = ".headpose-fast.part"
+
 #: Seconds after which nobody writes to a temporary any more.
 _ABANDONED = 24 * 3600
 
@@ -19,9 +28,9 @@ def cache_folder() -> Path:
     Raises OSError if there is no home folder to look in.
     """
     own = os.environ.get("HEADPOSE_FAST_CACHE")
-    if own:
-        return Path(own)
     try:
+        if own:
+            return Path(own).expanduser()
         return _platforms_cache() / "headpose-fast"
     except RuntimeError:
         raise OSError(
@@ -44,6 +53,7 @@ def _platforms_cache() -> Path:
 def keeping(what: str) -> Iterator[Path]:
     """Give the cache folder; an OSError in the block becomes one that says what to do."""
     folder = cache_folder()
+    _clear_abandoned(folder)
     try:
         yield folder
     except OSError as error:
@@ -53,6 +63,16 @@ def keeping(what: str) -> Iterator[Path]:
         ) from error
 
 
+def _clear_abandoned(folder: Path) -> None:
+    """Delete what runs that were killed have left."""
+    for part in folder.glob(f"*{_PART}"):
+        # One that is in use or gone meanwhile stays so.
+        with contextlib.suppress(OSError):
+            # Not the time of its content, which a download takes from the server.
+            if part.stat().st_ctime < time.time() - _ABANDONED:
+                part.unlink()
+
+
 @contextlib.contextmanager
 def cached_file(path: Path) -> Iterator[Path]:
     """Give a new name beside `path`: its file becomes `path` once the block has ended well.
@@ -60,12 +80,7 @@ def cached_file(path: Path) -> Iterator[Path]:
     The folder is made if it lacks. Of several at once, the last to end stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for part in path.parent.glob(f"{path.name}.*.part"):
-        # Left by a run that was killed. One that is in use or gone meanwhile stays so.
-        with contextlib.suppress(OSError):
-            if part.stat().st_mtime < time.time() - _ABANDONED:
-                part.unlink()
-    part = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
+    part = path.with_name(f"{path.name}.{os.urandom(8).hex()}{_PART}")
     try:
         yield part
         try:

@@ -15,11 +15,15 @@ from typing import Any
 from headpose_fast._core import __version__
 from headpose_fast.bundle import KINDS
 from headpose_fast.database import PUBLISHED_DIGEST, printable
+from headpose_fast.download import kept_at
 from headpose_fast.pipeline import TEST_PERSONS, Prepared, prepare, test_with
 from headpose_fast.progress import bar
 from headpose_fast.rendering import MOST_SEED, MOST_SIDE, SIZES, sample_size
 
 _MOST_PASSES = 9999
+
+#: Of a whole number: Python refuses thousands of them with words of its own.
+_MOST_DIGITS = 20
 
 _EXAMPLES = """\
 commands:
@@ -79,11 +83,14 @@ def _prepare(options: argparse.Namespace) -> int:
         _parser().error(str(error))
     if options.upload_args and options.upload is None:
         _parser().error("--upload-args is for --upload")
+    _require_once(options, _parser)
     if options.sample:
         from headpose_fast.sample import sample_database
 
         with bar("sample database", " photographs", not options.quiet) as progress:
             options.input = sample_database(progress)
+    if not options.quiet and (kept := kept_at(options.input)):
+        _tell(f"looking for the database on the net, to keep it as {kept}")
     prepared = prepare(
         options.input,
         options.output,
@@ -137,6 +144,10 @@ def _verify(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     from headpose_fast.inspection import database_of, inspect, write_index
 
+    if options.input is not None and options.picture is None and options.index is None:
+        _inspect_parser().error("--input is for --picture and --index")
+    if options.picture is not None and options.picture == options.index:
+        _inspect_parser().error("--picture and --index are one file")
     inspection = inspect(options.file, progress=not options.quiet)
     if options.index is not None or options.picture is not None:
         database = database_of(inspection, options.input)
@@ -150,7 +161,17 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _upload(options: argparse.Namespace) -> int:
+    _require_once(options, _upload_parser)
     return _send(options.file, options.address, options, {"path": options.file})
+
+
+def _require_once(
+    options: argparse.Namespace, parser: Callable[[], argparse.ArgumentParser]
+) -> None:
+    keys = [key for key, _ in options.upload_args or ()]
+    for key in keys:
+        if keys.count(key) > 1:
+            parser().error(f"--upload-args has {key} twice")
 
 
 def _send(
@@ -166,8 +187,15 @@ def _send(
 
 def _print(result: object, facts: Mapping[str, object], options: argparse.Namespace) -> int:
     """Print a result on stdout, or facts as JSON with --json; 1 if nobody reads it."""
+    text = json.dumps(facts, default=str) if options.json else str(result)
+    if sys.stdout is None:
+        _tell("headpose-fast: error: stdout: it is closed")
+        return 1
     try:
-        print(json.dumps(facts, default=str) if options.json else result, flush=True)
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except OSError as error:
         _tell(f"headpose-fast: error: stdout: {error}")
         # Python would try again when it ends.
@@ -387,7 +415,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _integer(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        short = len(text) <= _MOST_DIGITS and text.isascii()
+        if not short or not text.isdigit() or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {least} to {most}")
         return int(text)
 

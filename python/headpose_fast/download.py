@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from headpose_fast.cache import cache_folder, cached_file, keeping
+from headpose_fast.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
 from headpose_fast.database import (
     PUBLISHED_DIGEST,
     Database,
@@ -29,9 +29,11 @@ ADDRESSES = (
 #: What stands for the database in the current folder, the first that is there.
 _ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
 
-#: The published database in the cache folder, and what came from an address of the user's.
+#: The published database in the cache folder.
 _PUBLISHED = f"HeadPoseImageDatabase-{PUBLISHED_DIGEST[:16]}.tar.gz"
-_OF_ADDRESS = re.compile(r"address-[0-9a-f]{16}\.archive")
+
+#: Whatever databases are in the cache folder: that, what came from an address, the sample.
+_KEPT = re.compile(rf"{re.escape(_PUBLISHED)}|address-[0-9a-f]{{16}}\.archive|{SAMPLE_NAME}")
 
 
 def find_database(
@@ -58,10 +60,29 @@ def find_database(
     """
     limits = limits or Limits()
     if source is None:
-        return _in_current_folder() or _published(progress, limits)
-    if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
-        return _at_address(source, progress, limits)
-    return Path(source)
+        return _here() or _published(progress, limits)
+    if not isinstance(source, str) or "://" not in source:
+        return Path(source)
+    if not _is_address(source):
+        raise ValueError(f"{one_line(source)}: only http:// and https:// addresses can be read")
+    return _at_address(source, progress, limits)
+
+
+def kept_at(source: str | os.PathLike[str] | None) -> Path | None:
+    """Return where `find_database` keeps what it will ask a server for; None if it will not."""
+    if source is None:
+        return None if _here() else cache_folder() / _PUBLISHED
+    return _copy_of(source) if isinstance(source, str) and _is_address(source) else None
+
+
+def _copy_of(address: str) -> Path:
+    # The address may hold secrets.
+    name = hashlib.sha256(os.fsencode(address)).hexdigest()[:16]
+    return cache_folder() / f"address-{name}.archive"
+
+
+def _is_address(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
 def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
@@ -75,45 +96,37 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
         if path.name == _PUBLISHED and digest != PUBLISHED_DIGEST:
             raise DatabaseError([f"{path}: not the published database"])
     except DatabaseError as error:
-        if path.name == _PUBLISHED or _OF_ADDRESS.fullmatch(path.name):
-            advice = f"{path}: a copy in the cache; if it is damaged, delete it to have it fetched"
-            raise DatabaseError([f"{advice} again", *error.problems]) from None
+        if _KEPT.fullmatch(path.name):
+            advice = f"{path}: a copy in the cache; if it is damaged, delete it to have another"
+            raise DatabaseError([advice, *error.problems]) from None
         raise
     return database, digest
 
 
 def databases_at_hand() -> Iterator[Path]:
     """Give the databases in the current folder and in the cache folder, without the net."""
-    from headpose_fast.sample import SAMPLE_NAME  # It imports Pillow, which takes its time.
-
-    here = _in_current_folder()
-    if here is not None:
-        yield here
+    yield from filter(Path.is_file, map(Path, _ARCHIVES))
+    if Path("Person01").is_dir() or Path("Personne01").is_dir():
+        yield Path()
     # Who has no home folder has no cache.
     with contextlib.suppress(OSError):
         folder = cache_folder()
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
-def _in_current_folder() -> Path | None:
-    for name in _ARCHIVES:
-        if Path(name).is_file():
-            return Path(name)
-    if Path("Person01").is_dir() or Path("Personne01").is_dir():
-        return Path()
-    return None
+def _here() -> Path | None:
+    """Return what stands for the published database, if it need not be downloaded."""
+    return next((path for path in databases_at_hand() if path.name != SAMPLE_NAME), None)
 
 
 def _published(progress: Progress | None, limits: Limits) -> Path:
-    """Return the copy in the cache folder, downloaded if it lacks."""
+    """Download the published database into the cache folder."""
     # It takes as long to import as the rest of the package, and most runs download nothing.
     from headpose_fast.fetching import FetchError, fetch
 
     tried = []
     with keeping("the database") as folder:
         path = folder / _PUBLISHED
-        if path.is_file():
-            return path
         for address in (f"{scheme}://{rest}" for rest in ADDRESSES for scheme in ("https", "http")):
             try:
                 with cached_file(path) as part:
@@ -137,10 +150,8 @@ def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path
     from headpose_fast.fetching import FetchError, UnchangedError, fetch
 
     shown = _without_secrets(address)
-    with keeping(f"what is at {shown}") as folder:
-        # The address may hold secrets.
-        name = hashlib.sha256(os.fsencode(address)).hexdigest()[:16]
-        path = folder / f"address-{name}.archive"
+    with keeping(f"what is at {shown}"):
+        path = _copy_of(address)
         kept = path.is_file()
         since = int(path.stat().st_mtime) if kept else 0
         try:

@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout, make_headers
@@ -105,8 +105,10 @@ def _get(url: str, headers: dict[str, str]) -> BaseHTTPResponse:
     if proxy and not proxy_bypass(parsed.netloc or ""):
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         own = parse_url(proxy).auth
-        secret = make_headers(proxy_basic_auth=own) if own else None
+        secret = make_headers(proxy_basic_auth=unquote(own)) if own else None
         pool = ProxyManager(proxy, proxy_headers=secret)
+    if parsed.auth:
+        headers = headers | make_headers(basic_auth=unquote(parsed.auth))
     # Left to urllib3, redirects and retries would read the bodies in between, however long.
     return pool.request(
         "GET",
@@ -130,6 +132,8 @@ def _again(retries: Retry, url: str, failure: BaseHTTPResponse | Exception) -> R
     except MaxRetryError as exhausted:
         reason = exhausted.reason or exhausted
         texts = [text for text in reason.args if isinstance(text, str)] or [str(reason)]
+        # What lies beneath says more than "Connection aborted" or "Unable to connect to proxy".
+        texts[0] = ": ".join([texts[0], *(str(e) for e in reason.args if isinstance(e, Exception))])
         # Without `HTTPConnection(...): ` or, of older versions, `<... object at 0x...>: `.
         text = re.sub(r"^(HTTPS?Connection(Pool)?\(.*?\)|<.*? object at 0x\w+>): ", "", texts[0])
         raise FetchError(one_line(text)) from exhausted

@@ -29,7 +29,7 @@ from headpose_fast.database import (
     open_database,
     printable,
 )
-from headpose_fast.download import databases_at_hand
+from headpose_fast.download import databases_at_hand, find_database
 from headpose_fast.output import output_file, require_writable
 from headpose_fast.pipeline import Job, plan
 from headpose_fast.progress import Progress, bar
@@ -374,8 +374,8 @@ def database_of(
 
     Args:
         inspection: What `inspect` found in the bundle.
-        source: The database, which is not compared; None to look in the current folder and the
-            cache folder for the one of the right digest.
+        source: The database, a path or an address, which is not compared; None to look in the
+            current folder and the cache folder for the one of the right digest.
 
     Returns:
         The database; None if `source` is None and it is not there.
@@ -386,7 +386,7 @@ def database_of(
 
     """
     if source is not None:
-        return open_database(source)
+        return open_database(find_database(source))
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
             database = open_database(path)

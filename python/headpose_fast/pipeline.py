@@ -32,6 +32,7 @@ from headpose_fast.rendering import (
     Crops,
     plan_crops,
     raise_failures,
+    require_workers,
     sample_size,
 )
 from headpose_fast.trailer import checked_spans, write_trailer
@@ -171,8 +172,7 @@ def prepare(
         raise ValueError(f"pickle must be one of {', '.join(bundle.KINDS)}, not {pickle!r}")
     if min(num_data_aug, num_data_aug_val) < 1:
         raise ValueError("the numbers of passes must be at least 1")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
+    require_workers(workers)
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
     persons, series = test_with(test_persons, split)
     width, height = sample_size(aspect_ratio, size)

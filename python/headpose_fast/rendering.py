@@ -138,8 +138,7 @@ def render(
             or an option is out of range.
 
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
+    require_workers(workers)
     _require_dtype(crops, "crops", np.int32)
     if crops.ndim != 3 or crops.shape[1:] != (len(jpegs), 4):
         raise ValueError(f"crops must have the shape (passes, {len(jpegs)}, 4), not {crops.shape}")
@@ -161,6 +160,12 @@ def render(
 def _require_dtype(array: object, name: str, dtype: type[np.generic]) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"{name} must be a NumPy array of {dtype.__name__}")
+
+
+def require_workers(workers: int | None) -> None:
+    """Raise ValueError if this is no number of threads."""
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
 
 
 def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:

@@ -22,11 +22,12 @@ _log = logging.getLogger(__name__)
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _MOST_KEY_BYTES = 1024
+_MOST_DIGITS = 20
 
 #: Multipart uploads have 10,000 parts at most; boto3 doubles the parts of files that are too large.
 _PART_SIZE = 8 << 20
 
-#: Tries of each request, with pauses that double from 1 to 20 s and are cut at random.
+#: Tries of each request, with pauses that double from 1 s and are cut at random.
 _ATTEMPTS = 6
 #: Seconds until a connection that takes no byte, or a store that gives no answer, has failed.
 _SEND_TIMEOUT, _ANSWER_TIMEOUT = 20, 60
@@ -111,6 +112,8 @@ def extra_arg(text: str) -> tuple[str, Any]:
             f"{text!r} is not KEY=VALUE with one of {', '.join(S3Transfer.ALLOWED_UPLOAD_ARGS)}"
         )
     if key == "MpuObjectSize":
+        if not value.isascii() or not value.isdigit() or len(value) > _MOST_DIGITS:
+            raise ValueError(f"{text!r} is no number of bytes")
         return key, int(value)
     if key == "Metadata":
         pairs = [pair.partition("=") for pair in value.split(",")]
@@ -162,13 +165,22 @@ def upload(
         raise FileNotFoundError(f"{path}: no such file to upload")
     with path.open("rb") as opened:
         before = os.fstat(opened.fileno())
+
+    def require_unchanged() -> None:
+        now = path.stat()
+        if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise UploadError(
+                f"{path}: was changed while it was uploaded to {target}; upload it again"
+            )
+
     args = dict(extra_args or {})
-    running = _Running(target)
+    running = _Running(target, require_unchanged)
     try:
         session = Session()
         client = _client(session, _SEND_TIMEOUT, _ANSWER_TIMEOUT, _ATTEMPTS)
         with bar("upload", "B", progress) as shown:
             _transfer(session, client, path, before.st_size, args, running, shown)
+        require_unchanged()
         _check(client, target, args, before.st_size, running.etag())
     except (Boto3Error, BotoCoreError, ClientError, RecursionError) as error:
         raise UploadError(
@@ -178,17 +190,16 @@ def upload(
         if running.upload_id is not None:
             _log.warning("%s: upload stopped%s", target, running.remains())
         raise
-    after = path.stat()
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise UploadError(f"{path}: was changed while it was uploaded to {target}; upload it again")
+    require_unchanged()
     return str(target)
 
 
 class _Running:
     """What is known of a transfer, told by boto3's events in boto3's threads."""
 
-    def __init__(self, target: Destination) -> None:
+    def __init__(self, target: Destination, require_unchanged: Callable[[], None]) -> None:
         self.target = target
+        self._require_unchanged = require_unchanged
         #: Bytes sent, but for those of requests that failed.
         self.sent = 0
         #: Set when nothing happens any more.
@@ -232,6 +243,8 @@ class _Running:
         # Reading the body fails once the transfer has, which botocore takes for a lost connection.
         if self._future is not None and self._future.done():
             raise CancelledError
+        # A shorter file has fewer bytes than were announced, which the store awaits in vain.
+        self._require_unchanged()
 
     def _after_call(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
         if http_response.status_code >= 300:
@@ -302,20 +315,23 @@ class _Daemons(Executor):
 def _client(session: Any, send_timeout: int, answer_timeout: int, attempts: int) -> Any:
     from botocore.config import Config
 
-    retries: dict[str, Any] = {"mode": "standard"}
+    # Modes that are newer wait for fractions of a second, and share a quota of retries among all
+    # parts: a network that fails for half a second would end the upload.
+    retries: dict[str, Any] = {"mode": "legacy"}
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = attempts
-    return session.client(
-        "s3",
-        config=Config(
-            # urllib3 sends with the timeout of connecting.
-            connect_timeout=send_timeout,
-            read_timeout=answer_timeout,
-            retries=retries,
-            # Older stores refuse boto3's trailing CRCs, or keep them as data. All know MD5s.
-            request_checksum_calculation="when_required",
-        ),
+    config = Config(
+        # urllib3 sends with the timeout of connecting.
+        connect_timeout=send_timeout,
+        read_timeout=answer_timeout,
+        retries=retries,
+        # Older stores refuse boto3's trailing CRCs, or keep them as data. All know MD5s.
+        request_checksum_calculation="when_required",
     )
+    try:
+        return session.client("s3", config=config)
+    except ValueError as error:
+        raise UploadError(f"a value of AWS's variables or files is wrong: {error}") from error
 
 
 def _transfer(
@@ -427,6 +443,7 @@ def _reason(error: Exception) -> str:
         text = f"{response.get('Error', {}).get('Message', '')} ({code})"
     else:
         code, text = type(error).__name__, str(error)
+    text = text.removesuffix(".")
     hint = _HINTS.get(code)
     # Messages of servers may hold anything.
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -15,15 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from headpose_fast.cache import cached_file, keeping
+from headpose_fast.cache import SAMPLE_NAME, cached_file, keeping
 from headpose_fast.heads import POSES, SITTINGS, photograph, sit
 from headpose_fast.progress import Progress
-
-#: Raise it when a pixel, a label or a name changes.
-SAMPLE_VERSION = 1
-
-#: In the cache folder.
-SAMPLE_NAME = f"HeadPoseSample-{SAMPLE_VERSION}.tar"
 
 
 def sample_database(progress: Progress | None = None) -> Path:

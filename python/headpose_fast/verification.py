@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from headpose_fast import _core
 from headpose_fast.bundle import Layout, read_layout
 from headpose_fast.database import Limits, open_database
+from headpose_fast.download import find_database
 from headpose_fast.pipeline import labels, places, plan
-from headpose_fast.rendering import raise_failures
+from headpose_fast.rendering import raise_failures, require_workers
 from headpose_fast.trailer import Spans, checked_spans, checksums_of, read_trailer
 
 #: Damaged spans that a message lists; the rest are counted.
@@ -55,7 +56,7 @@ def verify(
 
     Args:
         path: The bundle.
-        input: The database that it was made of: archive or folder.
+        input: The database that it was made of: archive, folder or address.
         workers: Threads; None for as many as there are cores that this process may use.
         limits: What the database may ask of the machine; None for `Limits()`.
 
@@ -63,10 +64,12 @@ def verify(
         BundleError: The file is damaged, ends early, has no trailer, or differs from what the
             database makes.
         DatabaseError: The database cannot be used.
-        OSError: A file cannot be read.
+        OSError: A file cannot be read, or the database not be downloaded.
+        ValueError: An option is out of range.
 
     """
     path = Path(path)
+    require_workers(workers)
     damaged: list[str] = []
     with path.open("rb") as file:
         try:
@@ -81,7 +84,8 @@ def verify(
             damaged += _describe(path, name, spans[name], wrong, "is damaged")
         _raise(path, damaged)
         if input is not None:
-            _render_again(path, file, layout, spans, trailer, Path(input), workers, limits)
+            source = find_database(input, limits=limits)
+            _render_again(path, file, layout, spans, trailer, source, workers, limits)
     samples = sum(array.shape[0] for array in layout.arrays[:2])
     return Verified(path, trailer, samples, input is not None)
 
