@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import SMALL_DATABASE, command, members, write_tar
@@ -426,11 +428,28 @@ def test_a_proxy_of_the_environment_is_used(
     proxy = serve(send())
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{proxy.server_port}")
+    monkeypatch.setenv("http_proxy", f"http://user:w%40rd@127.0.0.1:{proxy.server_port}")
     find_database("http://database.invalid/a.tar")
     ((path, headers),) = proxy.seen
     assert path == "http://database.invalid/a.tar"
-    assert headers["Proxy-Authorization"].startswith("Basic ")
+    assert headers["Proxy-Authorization"] == f"Basic {b64encode(b'user:w@rd').decode()}"
+
+
+def test_an_addresss_password_is_sent_and_not_shown(serve: Callable[..., Server]) -> None:
+    server = serve(send(), send(b"", status=401))
+    address = f"http://user:w%40rd@{server.place}"
+    find_database(address)
+    ((path, headers),) = server.seen
+    assert f"127.0.0.1:{server.server_port}{path}" == server.place
+    assert headers["Authorization"] == f"Basic {b64encode(b'user:w@rd').decode()}"
+    with pytest.raises(OSError, match="status 401") as caught:
+        find_database(address)
+    assert str(caught.value).startswith(f"http://{server.place}: ")
+
+
+def test_other_addresses_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^s3://bucket/a\.tar: only http"):
+        find_database("s3://bucket/a.tar")
 
 
 def test_an_interrupt_leaves_nothing(cache: Path, serve: Callable[..., Server]) -> None:
@@ -493,6 +512,25 @@ def test_two_at_once_both_end_well(
     assert first == second
     assert first.read_bytes() == ARCHIVE
     assert files(cache) == [first.name]
+
+
+def test_old_content_is_not_taken_for_what_was_left(
+    cache: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one download is looked at, another begins."""
+    place = serve(send(headers={"Last-Modified": CHANGED})).place
+    monkeypatch.setattr(download, "ADDRESSES", (place,))
+    look = download._open
+
+    def begin_another(*arguments: Any) -> headpose_fast.Database:  # noqa: ANN401
+        monkeypatch.setattr(download, "_open", look)
+        find_database(f"http://{place}")
+        return look(*arguments)
+
+    monkeypatch.setattr(download, "_open", begin_another)
+    path = find_database()
+    assert path.read_bytes() == ARCHIVE
+    assert len(files(cache)) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
@@ -598,8 +636,10 @@ def test_the_command_says_what_it_tried(closed_port: int) -> None:
     nowhere = {**dict.fromkeys(names, dead), "no_proxy": "", "NO_PROXY": ""}
     done = command(*SMALL, env=nowhere)
     assert done.returncode == 1
-    lines = done.stderr.splitlines()
+    note, *lines = done.stderr.splitlines()
+    assert note.startswith("looking for the database on the net, to keep it as ")
     assert len(lines) == 2 + 4
+    assert sum("proxy: Failed to establish" in line for line in lines) == 4
     assert all(line.startswith("headpose-fast: error: ") for line in lines)
     assert sum("crowley-coutaz.fr" in line for line in lines) == 2
     assert files(Path.cwd()) == []

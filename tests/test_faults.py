@@ -283,6 +283,14 @@ def test_a_closed_stdout_is_a_failure_without_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     done = subprocess.run(
+        ["bash", "-c", f"{' '.join(map(str, COMMAND))} --output {tmp_path} >&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "headpose-fast: error: stdout: it is closed"
+    done = subprocess.run(
         ["bash", "-c", f"{' '.join(map(str, COMMAND))} --output {tmp_path} 2>&-"],
         capture_output=True,
         text=True,

@@ -425,12 +425,12 @@ def test_nothing_is_replaced_that_should_stay(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path, database = small(tmp_path / "bundle.pkl"), tmp_path / "database.tar"
+    path, database = small(tmp_path / "bundle.png"), tmp_path / "database.png"
     shutil.copy(SMALL_DATABASE, database)
-    (tmp_path / "link").symlink_to(path)
-    (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "existing").write_bytes(b"old")
+    (tmp_path / "link.png").symlink_to(path)
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "existing.png").write_bytes(b"old")
     before = {entry.name: entry.lstat().st_mtime_ns for entry in tmp_path.iterdir()}
 
     def run(output: str) -> tuple[int, str]:
@@ -438,18 +438,18 @@ def test_nothing_is_replaced_that_should_stay(
         status = main(["inspect", *arguments])
         return status, capsys.readouterr().err
 
-    for output in ("bundle.pkl", "link", "database.tar", "folder", "fifo", "none/a"):
+    for output in ("bundle.png", "link.png", "database.png", "folder.png", "fifo.png", "none/a.png"):
         status, err = run(output)
         assert (status, err.count("\n")) == (1, 1)
         assert output.split("/")[0] in err
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
-        status, err = run("existing")
+        status, err = run("existing.png")
         assert status == 1
         assert "10 are free" in err
     assert {entry.name: entry.lstat().st_mtime_ns for entry in tmp_path.iterdir()} == before
-    assert run("existing") == (0, "")
-    assert len((tmp_path / "existing").read_bytes()) > 3
+    assert run("existing.png") == (0, "")
+    assert len((tmp_path / "existing.png").read_bytes()) > 3
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:

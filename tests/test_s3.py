@@ -303,6 +303,8 @@ def test_a_file_whose_name_is_no_text_needs_another(
         ["--upload", "s3://bucket", "--upload-args", "Metadata=x"],
         ["--upload", "s3://bucket", "--upload-args", "MpuObjectSize=x"],
         ["--upload-args", "StorageClass=STANDARD"],
+        ["--upload", "s3://bucket", *2 * ("--upload-args", "Metadata=a=1")],
+        ["upload", "file.pkl", "s3://bucket", *2 * ("--upload-args", "ContentType=a/b")],
         ["upload"],
         ["upload", "file.pkl"],
         ["upload", "", "s3://bucket"],
@@ -317,6 +319,7 @@ def test_wrong_usage_exits_with_2_before_any_work(usage: list[str], tmp_path: Pa
     assert done.stdout == ""
     assert "usage: headpose-fast" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "invalid" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -222,7 +222,7 @@ def _inspect_parser() -> argparse.ArgumentParser:
     add("file", type=_path, metavar="FILE", help="the bundle, or a file of the original script")
     add(
         "--picture",
-        type=_path,
+        type=_png,
         metavar="FILE.png",
         help="draw samples of all poses, and a photograph with its crops if the database is found",
     )
@@ -454,6 +454,12 @@ def _upload_arg(text: str) -> tuple[str, Any]:
         return extra_arg(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _png(text: str) -> str:
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return text
 
 
 def _persons(text: str) -> tuple[int, ...]:

@@ -130,15 +130,18 @@ def _again(retries: Retry, url: str, failure: BaseHTTPResponse | Exception) -> R
         else:
             retries = retries.increment("GET", url, response=failure)
     except MaxRetryError as exhausted:
-        reason = exhausted.reason or exhausted
-        texts = [text for text in reason.args if isinstance(text, str)] or [str(reason)]
-        # What lies beneath says more than "Connection aborted" or "Unable to connect to proxy".
-        texts[0] = ": ".join([texts[0], *(str(e) for e in reason.args if isinstance(e, Exception))])
-        # Without `HTTPConnection(...): ` or, of older versions, `<... object at 0x...>: `.
-        text = re.sub(r"^(HTTPS?Connection(Pool)?\(.*?\)|<.*? object at 0x\w+>): ", "", texts[0])
-        raise FetchError(one_line(text)) from exhausted
+        raise FetchError(_reason(exhausted.reason or exhausted)) from exhausted
     retries.sleep()
     return retries
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line what went wrong, with what lies beneath `Connection aborted.` and the like."""
+    texts = [str(part) for part in error.args if isinstance(part, (str, Exception))]
+    # Without `HTTPConnection(...): ` or, of older versions, `<... object at 0x...>: `.
+    place = r"^(HTTPS?Connection(Pool)?\(.*?\)|<.*? object at 0x\w+>): "
+    said = (re.sub(place, "", text).strip().removesuffix(".") for text in texts or [str(error)])
+    return one_line(": ".join(said))
 
 
 def _redirected(url: str, location: str) -> str:
