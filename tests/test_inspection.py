@@ -438,7 +438,14 @@ def test_nothing_is_replaced_that_should_stay(
         status = main(["inspect", *arguments])
         return status, capsys.readouterr().err
 
-    for output in ("bundle.png", "link.png", "database.png", "folder.png", "fifo.png", "none/a.png"):
+    for output in (
+        "bundle.png",
+        "link.png",
+        "database.png",
+        "folder.png",
+        "fifo.png",
+        "none/a.png",
+    ):
         status, err = run(output)
         assert (status, err.count("\n")) == (1, 1)
         assert output.split("/")[0] in err
