@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from pathlib import Path
 
 from headpose_fast.bundle import load
 from headpose_fast.database import FaceBox, parse_label
+from headpose_fast.inspection import inspect
 from headpose_fast.verification import verify
 
 
@@ -22,6 +24,10 @@ def try_load(data: bytes) -> None:
             assert sum(array.nbytes for array in bundle) <= len(data)
         with contextlib.suppress(ValueError):
             assert verify(file.name).path == Path(file.name)
+        with contextlib.suppress(ValueError):
+            inspection = inspect(file.name)
+            assert all(line.isprintable() for line in str(inspection).split("\n"))
+            json.dumps(inspection.facts(), default=str, allow_nan=False)
 
 
 def try_label(data: bytes) -> None:
