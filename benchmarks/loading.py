@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import headpose_fast
-from headpose_fast.bundle import KINDS, Kind, layout
+from headpose_fast.bundle.forms import PLACED
+from headpose_fast.bundle.kinds import KINDS, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def write(path: Path, kind: Kind, bundle: headpose_fast.Bundle) -> None:
     """Write arrays as a bundle."""
     _, _, height, width = bundle.trn_im.shape
-    plan = layout(kind, len(bundle.trn_im), len(bundle.test_im), height, width)
+    plan = PLACED[kind].layout(len(bundle.trn_im), len(bundle.test_im), height, width)
     with path.open("wb") as file:
         for offset, data in plan.skeleton:
             file.seek(offset)
@@ -28,7 +29,7 @@ def write(path: Path, kind: Kind, bundle: headpose_fast.Bundle) -> None:
         for array, place in zip(bundle, plan.arrays, strict=True):
             for first, rows, offset, _ in place.pieces:
                 file.seek(offset)
-                file.write(plan.encode(place, array[first : first + rows]))
+                file.write(plan.kind.encode(place, array[first : first + rows]))
 
 
 def bare(interpreter: list[str | Path], path: Path, *encoding: str) -> float:

@@ -28,7 +28,7 @@ from measure import Command, alternate, measure, table
 from stages import render, stages
 
 import headpose_fast
-from headpose_fast.sample import sample_database
+from headpose_fast.sources.sample import sample_database
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data" / "HeadPoseImageDatabase.tar.gz"

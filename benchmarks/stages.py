@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import headpose_fast
 from headpose_fast import _core
+from headpose_fast.bundle.placed_files import Places
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
@@ -44,7 +45,7 @@ def stages(archive: Path, folder: Path, runs: int, *, test_persons: set[int]) ->
         def work() -> None:
             path.unlink(missing_ok=True)
             _core.create_file(path, offsets.size * length)
-            _core.render_to_file(jpegs, (crops, (84, 84), text_blocks, offsets), path, sums, 1)
+            _core.render_to_file(jpegs, Places(crops, 84, 84, text_blocks, offsets), path, sums, 1)
 
         return work
 

@@ -7,10 +7,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from headpose_fast.bundle import load
-from headpose_fast.database import FaceBox, parse_label
-from headpose_fast.inspection import inspect
-from headpose_fast.verification import verify
+from headpose_fast import inspect, load, verify
+from headpose_fast.database.labels import FaceBox, parse_label
 
 
 def try_load(data: bytes) -> None:

@@ -76,6 +76,13 @@ pub struct Crop {
     pub h: i32,
 }
 
+impl fmt::Display for Crop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Crop { x, y, w, h } = self;
+        write!(f, "crop of {w} x {h} pixels at ({x}, {y})")
+    }
+}
+
 impl Crop {
     /// Whether it is not empty and lies inside a picture.
     pub fn is_inside(&self, width: usize, height: usize) -> bool {

@@ -8,8 +8,9 @@ use std::sync::{Condvar, Mutex};
 
 use crc32fast::Hasher;
 
-use crate::render::{Run, Size, in_parallel};
+use crate::render::{Run, Size};
 use crate::simd::{Loops, vectorised};
+use crate::threads::in_parallel;
 
 #[cfg(target_endian = "big")]
 compile_error!("samples are written as they lie in memory, and the file is little-endian");

@@ -11,7 +11,8 @@
 //! 5. into the caller's array, or, with [`file`], to their places in the bundle, which Python has
 //!    laid out beforehand.
 //!
-//! Only `py.rs` knows that Python and NumPy exist.
+//! [`threads`] divides work, [`simd`] is the vector code, [`taps`] the geometry of resizing.
+//! Only `py.rs` and `py/` know that Python and NumPy exist.
 
 pub mod archive;
 pub mod crops;
@@ -22,3 +23,5 @@ mod py;
 pub mod render;
 pub mod resize;
 mod simd;
+mod taps;
+mod threads;

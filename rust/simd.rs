@@ -1,4 +1,4 @@
-//! The inner loops of [`crate::resize`] and of [`crate::jpeg`] for processors with AVX2: the same
+//! The inner loops of resizing and of decoding for processors with AVX2: the same
 //! bits as the plain ones, which stay beside them. All of the crate's `unsafe` is here.
 //!
 //! What takes the time is fetching two pixels for each output value along x. The pixels of four
@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
 };
 
-use crate::resize::Tap;
+use crate::taps::Tap;
 
 /// Output values that are made at once.
 pub const LANES: usize = 8;

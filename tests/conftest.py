@@ -19,6 +19,9 @@ import pytest
 from numpy.typing import NDArray
 
 import headpose_fast
+from headpose_fast.bundle.forms import PLACED
+from headpose_fast.bundle.kinds import Kind
+from headpose_fast.bundle.placed import Layout
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -49,6 +52,11 @@ def real_archive(shared: Path) -> Path:
 def real_database(real_archive: Path) -> headpose_fast.Database:
     """Give the real database."""
     return headpose_fast.open_database(real_archive)
+
+
+def layout(kind: Kind, train: int, test: int, height: int, width: int) -> Layout:
+    """Lay out a bundle of samples of `height` x `width` pixels."""
+    return PLACED[kind].layout(train, test, height, width)
 
 
 def command(

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FETCHED, GOLDEN, Load, digest, python3, python27
+from conftest import FETCHED, GOLDEN, Load, digest, layout, python3, python27
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headpose_fast import Bundle, load
-from headpose_fast.bundle import KINDS, Kind, layout
+from headpose_fast.bundle.kinds import KINDS, Kind
 
 #: Train and test samples, height and width: several pieces of images, labels that need padding.
 COUNTS = (205, 4, 84, 84)
@@ -39,7 +39,7 @@ def write(path: Path, kind: Kind, bundle: Bundle, *, fill: bytes = b"") -> Path:
         content[offset : offset + len(data)] = data
     for array, place in zip(bundle, plan.arrays, strict=True):
         for first, rows, offset, length in reversed(place.pieces):
-            data = plan.encode(place, array[first : first + rows])
+            data = plan.kind.encode(place, array[first : first + rows])
             assert len(data) == length
             content[offset : offset + length] = data
     path.write_bytes(content + fill)
@@ -157,7 +157,7 @@ def test_load_gives_the_arrays_of_the_original_script(
     expected = arrays(*shape)
     path = write_old(tmp_path / "old.pkl", expected)
     for chunk in (1 << 24, 1001):
-        monkeypatch.setattr("headpose_fast.bundle._OLD_CHUNK", chunk)
+        monkeypatch.setattr("headpose_fast.bundle.original._CHUNK", chunk)
         for array, wanted in zip(load(path), expected, strict=True):
             assert np.array_equal(array, wanted)
             assert array.flags.carray
@@ -210,7 +210,7 @@ def test_rows_stand_where_the_layout_says(kind: Kind, tmp_path: Path) -> None:
     offsets = plan.arrays[0].row_offsets()
     assert offsets.shape == (COUNTS[0],)
     for row in (0, 48, 49, 50, 204):
-        data = plan.encode(plan.arrays[0], bundle.trn_im[row : row + 1])
+        data = plan.kind.encode(plan.arrays[0], bundle.trn_im[row : row + 1])
         assert content[int(offsets[row]) :].startswith(data)
 
 

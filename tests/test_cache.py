@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headpose_fast import cache
-from headpose_fast.cache import cache_folder, cached_file, keeping
+from headpose_fast.sources import cache
+from headpose_fast.sources.cache import cache_folder, cached_file, keeping
 
 
 @pytest.mark.parametrize(

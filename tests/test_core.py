@@ -26,7 +26,7 @@ def test_the_stub_and_the_module_agree() -> None:
     assert there == set(functions) | variables
     for name, node in functions.items():
         assert list(inspect.signature(getattr(_core, name)).parameters) == [
-            argument.arg for argument in node.args.args
+            argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)
         ]
 
 

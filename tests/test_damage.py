@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headpose_fast import DatabaseError, open_database, prepare
-from headpose_fast.cli import main
+from headpose_fast.cli.main import main
 
 JPEG = (GOLDEN / "jpeg" / "420_64x40_q70_restart.jpg").read_bytes()
 

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import pytest
 from conftest import ROOT, SMALL_DATABASE, command
 
-from headpose_fast.cache import SAMPLE_NAME
-from headpose_fast.cli import _COMMANDS, _parser
-from headpose_fast.sample import sample_database
+from headpose_fast.cli.main import COMMANDS
+from headpose_fast.cli.prepare import parser as _parser
+from headpose_fast.sources.cache import SAMPLE_NAME
+from headpose_fast.sources.sample import sample_database
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
@@ -67,7 +68,7 @@ def steps(page: str) -> list[Step]:
 
 def is_job(arguments: list[str]) -> bool:
     """Whether arguments are those of the job itself, and of no subcommand."""
-    return not arguments or arguments[0] not in _COMMANDS
+    return not arguments or arguments[0] not in COMMANDS
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_what_a_page_shows_can_be_run(page: str, folder: Path) -> None:
 def test_every_command_of_a_page_is_a_command(page: str) -> None:
     for arguments, python, _ in steps(page):
         if not python:
-            parser = _parser if is_job(arguments) else _COMMANDS[arguments[0]][0]
+            parser = _parser if is_job(arguments) else COMMANDS[arguments[0]].parser
             parser().parse_args(arguments[not is_job(arguments) :])
 
 
@@ -192,9 +193,9 @@ def test_the_synopsis_names_every_option_and_command() -> None:
     start = README.index("    python -m headpose_fast [")
     _, *lines = README[start : README.index("\n\n", start)].split("python -m headpose_fast ")
     words = [line.split()[0] for line in lines]
-    assert words[1:] == list(_COMMANDS)
+    assert words[1:] == list(COMMANDS)
     for word, line in zip(words, lines, strict=True):
-        parser = _COMMANDS[word][0] if word in _COMMANDS else _parser
+        parser = COMMANDS[word].parser if word in COMMANDS else _parser
         options = {
             action.option_strings[-1] for action in parser()._actions if action.option_strings
         }

@@ -18,9 +18,11 @@ import pytest
 from conftest import SMALL_DATABASE, command, members, write_tar
 
 import headpose_fast
-from headpose_fast import download, fetching, pipeline
-from headpose_fast.database import PUBLISHED_DIGEST, Limits
-from headpose_fast.download import find_database
+from headpose_fast import Limits, pipeline
+from headpose_fast.database.photographs import PUBLISHED_DIGEST
+from headpose_fast.sources import fetching
+from headpose_fast.sources import finding as download
+from headpose_fast.sources.finding import find_database
 
 ARCHIVE = SMALL_DATABASE.read_bytes()
 DIGEST = headpose_fast.open_database(SMALL_DATABASE).digest
@@ -646,6 +648,6 @@ def test_the_command_says_what_it_tried(closed_port: int) -> None:
 
 
 def test_nothing_of_the_net_is_imported_before_it_is_needed() -> None:
-    script = "import sys, headpose_fast.cli; print('urllib3' in sys.modules)"
+    script = "import sys, headpose_fast.cli.main; print('urllib3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr

@@ -25,7 +25,7 @@ import pytest
 from botocore.stub import Stubber
 from conftest import ROOT, SMALL_DATABASE, command, unpack
 
-from headpose_fast.cli import _parser
+from headpose_fast.cli.prepare import parser as _parser
 
 SAGEMAKER = ROOT / "examples" / "sagemaker"
 NAME = "HeadPoseData_trn_test_x15_py2.pkl"

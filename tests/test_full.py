@@ -16,7 +16,7 @@ import twin
 from conftest import ROOT, Load, python3, python27
 
 import headpose_fast
-from headpose_fast.sample import sample_database
+from headpose_fast.sources.sample import sample_database
 
 pytestmark = [
     pytest.mark.full,
@@ -26,7 +26,7 @@ pytestmark = [
 #: Runs the command line and then says on stderr how much memory it took at most.
 MEASURED = """
 import sys
-from headpose_fast.cli import main
+from headpose_fast.cli.main import main
 status = main(sys.argv[1:])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")), file=sys.stderr)
 sys.exit(status)

@@ -12,7 +12,7 @@ from conftest import GOLDEN, SMALL_DATABASE, command, digest, members
 from numpy.typing import NDArray
 
 import headpose_fast
-from headpose_fast.bundle import KINDS, Kind
+from headpose_fast.bundle.kinds import KINDS, Kind
 
 #: The original script's runs on the first two numbers of every series.
 RUNS = {

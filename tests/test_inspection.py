@@ -22,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from conftest import GOLDEN, SMALL_DATABASE, members, write_tar
+from conftest import GOLDEN, SMALL_DATABASE, layout, members, write_tar
 from numpy.typing import NDArray
 from PIL import Image
 from test_bundle import arrays, write
@@ -37,12 +37,13 @@ from headpose_fast import (
     prepare,
     render,
 )
-from headpose_fast.bundle import _OLD_DTYPE, _OLD_FIRST, KINDS, layout
-from headpose_fast.cache import SAMPLE_NAME
-from headpose_fast.cli import main
-from headpose_fast.database import PANS, TILTS
-from headpose_fast.inspection import write_index
-from headpose_fast.picture import write_picture
+from headpose_fast.bundle.kinds import KINDS
+from headpose_fast.bundle.original import _DTYPE, _FIRST
+from headpose_fast.cli.main import main
+from headpose_fast.database.names import PANS, TILTS
+from headpose_fast.sources.cache import SAMPLE_NAME
+from headpose_fast.views.index import write_index
+from headpose_fast.views.picture import write_picture
 
 OLD = GOLDEN / "protocol0_python2.7_numpy1.16.6_train3_test2_5x4.pkl"
 
@@ -66,7 +67,7 @@ def old_pickle(bundle: Bundle) -> bytes:
     for array in bundle:
         shape = "".join(f"I{side}\n" for side in array.shape)
         if not out:
-            out += _OLD_FIRST + shape.encode() + _OLD_DTYPE
+            out += _FIRST + shape.encode() + _DTYPE
         else:
             out += (
                 f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n({shape}"
@@ -130,8 +131,8 @@ def test_the_old_files_of_these_tests_are_those_of_python_2() -> None:
 def test_facts_are_those_of_the_arrays(
     kind: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headpose_fast.inspection._BLOCK_BYTES", block)
-    monkeypatch.setattr("headpose_fast.bundle._OLD_CHUNK", block)
+    monkeypatch.setattr("headpose_fast.bundle.placed_files._BLOCK_BYTES", block)
+    monkeypatch.setattr("headpose_fast.bundle.original._CHUNK", block)
     bundle = odd_bundle()
     path = bundle_file(tmp_path / "bundle.pkl", kind, bundle)
     facts = inspect(path).facts()
@@ -197,7 +198,7 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
     ours = (b"\x80\x02U\x1fheadpose-fast 1 any 1 1 1 1    0", b"")
     for protocol in range(6):
         code = pickle.dumps(Touch(sign), protocol)
-        for start in (b"", ours[0], OLD.read_bytes()[:-1], _OLD_FIRST):
+        for start in (b"", ours[0], OLD.read_bytes()[:-1], _FIRST):
             path.write_bytes(start + code)
             with pytest.raises(BundleError, match=r"hostile\.pkl"):
                 inspect(path)
@@ -300,13 +301,13 @@ def test_a_file_is_read_in_pieces(kind: str, tmp_path: Path) -> None:
     program = """
 import re, sys
 from pathlib import Path
-import headpose_fast.picture
+import headpose_fast.views.picture
 from headpose_fast import BundleError, inspect
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before = peak()
 try:
     inspection = inspect(sys.argv[1])
-    headpose_fast.picture.write_picture(inspection, sys.argv[1] + ".png")
+    headpose_fast.views.picture.write_picture(inspection, sys.argv[1] + ".png")
 except BundleError as error:
     print(error, file=sys.stderr)
 print(peak() - before)

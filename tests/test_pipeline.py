@@ -20,7 +20,8 @@ from conftest import SMALL_DATABASE, members, unpack, write_tar
 
 import headpose_fast
 from headpose_fast import DatabaseError, _core, prepare
-from headpose_fast.bundle import KINDS, Kind
+from headpose_fast.bundle.kinds import KINDS, Kind
+from headpose_fast.bundle.placed_files import Places
 
 SMALL: dict[str, Any] = {"test_persons": (5,), "allow_incomplete": True}
 
@@ -250,7 +251,7 @@ def test_a_device_that_is_full_is_named_by_the_core() -> None:
     with pytest.raises(OSError, match="No space left") as caught:
         _core.render_to_file(
             [photograph.jpeg],
-            (crops, (84, 84), None, offsets),
+            Places(crops, 84, 84, None, offsets),
             "/dev/full",
             np.zeros(offsets.size, np.uint32),
             None,

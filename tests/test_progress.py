@@ -73,7 +73,7 @@ def test_a_pipe_gets_the_summary_alone(tmp_path: Path) -> None:
 def test_a_program_that_imports_a_kernel_is_no_notebook(tmp_path: Path) -> None:
     program = (
         "import sys, IPython, ipykernel.kernelapp\n"
-        "from headpose_fast.cli import main\n"
+        "from headpose_fast.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(

@@ -25,7 +25,7 @@ import pytest
 from conftest import SMALL_DATABASE, command
 
 import headpose_fast
-from headpose_fast import s3
+from headpose_fast.stores import addresses, running, s3
 
 SMALL = ("--allow-incomplete", "--test-persons", "5", "--input", str(SMALL_DATABASE))
 NAME = "HeadPoseData_trn_test_x15_py2.pkl"
@@ -364,7 +364,7 @@ def test_arguments_are_kept_with_the_object(store: Store, tmp_path: Path, size: 
     path.write_bytes(bytes(size))
     arguments = ["ServerSideEncryption=aws:kms", "SSEKMSKeyId=k", "StorageClass=STANDARD_IA"]
     arguments += ["Metadata=who=me,why=a=b"]
-    extra_args = dict(map(s3.extra_arg, arguments))
+    extra_args = dict(map(addresses.extra_arg, arguments))
     headpose_fast.upload(path, f"s3://{store.bucket}", extra_args=extra_args)
     head = store.client.head_object(Bucket=store.bucket, Key="a.pkl")
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "k")
@@ -465,14 +465,14 @@ def test_a_network_that_comes_back_late_has_the_upload_aborted(
 ) -> None:
     network.cut_at, network.for_good = 6 << 20, True
     monkeypatch.setattr(s3, "_ATTEMPTS", 1)
-    original = s3._Running._before_retry
+    original = running.Running._before_retry
 
     def come_back(self: Any, **event: Any) -> None:  # noqa: ANN401
         # boto3 asks this after each failure of a part, and then aborts.
         network.for_good = False
         original(self, **event)
 
-    monkeypatch.setattr(s3._Running, "_before_retry", come_back)
+    monkeypatch.setattr(running.Running, "_before_retry", come_back)
     with pytest.raises(headpose_fast.UploadError) as raised:
         headpose_fast.upload(bundle, f"s3://{store.bucket}")
     assert "abort-multipart-upload" not in str(raised.value)
@@ -729,7 +729,7 @@ def test_a_signal_after_the_job_leaves_its_file(
 
 def test_boto3_is_not_imported_unless_it_is_needed(tmp_path: Path) -> None:
     code = (
-        "import sys, headpose_fast, headpose_fast.s3; from headpose_fast.cli import main\n"
+        "import sys, headpose_fast.stores.s3; from headpose_fast.cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "assert not {'boto3', 'botocore', 's3transfer', 'urllib3', 'tqdm'} & set(sys.modules)"
     )

@@ -15,9 +15,9 @@ from conftest import members
 from numpy.typing import NDArray
 from PIL import Image
 
-from headpose_fast import cache, heads, sample
-from headpose_fast.heads import POSES, SITTINGS, render_photograph
-from headpose_fast.sample import sample_database
+from headpose_fast.sources import cache, heads, sample
+from headpose_fast.sources.heads import POSES, SITTINGS, render_photograph
+from headpose_fast.sources.sample import sample_database
 
 NAME = re.compile(r"Person(\d\d)/(person\1[12](\d\d)([+-]\d+)([+-]\d+))\.(jpg|txt)")
 

@@ -9,11 +9,10 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from conftest import SMALL_DATABASE, command, members, write_tar
+from conftest import SMALL_DATABASE, command, layout, members, write_tar
 
 from headpose_fast import BundleError, load, open_database, prepare, verify
-from headpose_fast.bundle import KINDS, Kind, layout
-from headpose_fast.trailer import checked_spans
+from headpose_fast.bundle.kinds import KINDS, Kind
 
 
 def small(path: Path, kind: Kind = "any", **options: int) -> Path:
@@ -82,7 +81,7 @@ def test_every_flipped_or_missing_byte_is_found(kind: Kind, tmp_path: Path) -> N
     plan = layout(kind, 4, 4, 84, 84)
     data = [
         range(offset, offset + length)
-        for spans in checked_spans(plan).values()
+        for spans in plan.spans().values()
         for offset, length in zip(spans.offsets.tolist(), spans.lengths.tolist(), strict=True)
     ]
     inside = {at for span in data for at in span}
@@ -143,7 +142,7 @@ def test_a_forged_trailer_is_an_error(change: tuple[str, str], tmp_path: Path) -
 def test_damage_is_told_by_row(tmp_path: Path) -> None:
     path = small(tmp_path / "bundle.pkl")
     content = bytearray(path.read_bytes())
-    spans = checked_spans(layout("any", 8, 4, 84, 84))
+    spans = layout("any", 8, 4, 84, 84).spans()
     for name, span in (("trn_im", 3), ("test_im", 0), ("test_output", 0)):
         content[int(spans[name].offsets[span]) + 5] ^= 1
     path.write_bytes(content)

@@ -8,43 +8,42 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headpose_fast._core import __version__
-    from headpose_fast.bundle import Bundle, load
-    from headpose_fast.database import (
-        Database,
-        DatabaseError,
-        FaceBox,
-        Limits,
-        Photograph,
-        open_database,
-    )
-    from headpose_fast.inspection import Inspection, inspect
+    from headpose_fast.bundle.arrays import Bundle
+    from headpose_fast.bundle.loading import load
+    from headpose_fast.database.labels import FaceBox
+    from headpose_fast.database.limits import Limits
+    from headpose_fast.database.photographs import Database, Photograph
+    from headpose_fast.database.reading import open_database
+    from headpose_fast.errors import BundleError, DatabaseError, UploadError
     from headpose_fast.pipeline import Prepared, prepare
-    from headpose_fast.rendering import Crops, plan_crops, render
-    from headpose_fast.s3 import UploadError, upload
-    from headpose_fast.verification import BundleError, Verified, verify
+    from headpose_fast.samples.crops import Crops, plan_crops
+    from headpose_fast.samples.rendering import render
+    from headpose_fast.stores.s3 import upload
+    from headpose_fast.views.inspection import Inspection, inspect
+    from headpose_fast.views.verification import Verified, verify
 
 _HOME = {
-    "Bundle": "bundle",
-    "BundleError": "verification",
-    "Crops": "rendering",
-    "Database": "database",
-    "DatabaseError": "database",
-    "FaceBox": "database",
-    "Inspection": "inspection",
-    "Limits": "database",
-    "Photograph": "database",
+    "Bundle": "bundle.arrays",
+    "BundleError": "errors",
+    "Crops": "samples.crops",
+    "Database": "database.photographs",
+    "DatabaseError": "errors",
+    "FaceBox": "database.labels",
+    "Inspection": "views.inspection",
+    "Limits": "database.limits",
+    "Photograph": "database.photographs",
     "Prepared": "pipeline",
-    "UploadError": "s3",
-    "Verified": "verification",
+    "UploadError": "errors",
+    "Verified": "views.verification",
     "__version__": "_core",
-    "inspect": "inspection",
-    "load": "bundle",
-    "open_database": "database",
-    "plan_crops": "rendering",
+    "inspect": "views.inspection",
+    "load": "bundle.loading",
+    "open_database": "database.reading",
+    "plan_crops": "samples.crops",
     "prepare": "pipeline",
-    "render": "rendering",
-    "upload": "s3",
-    "verify": "verification",
+    "render": "samples.rendering",
+    "upload": "stores.s3",
+    "verify": "views.verification",
 }
 
 __all__ = [

@@ -34,9 +34,9 @@ def main() -> int:
             # `nohup` and background jobs are started with some of them ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _stop)
-        from headpose_fast import cli
+        from headpose_fast.cli.main import main as run
 
-        return cli.main()
+        return run()
     except Stopped as stopped:
         number = stopped.args[0]
         if sys.stderr is not None:

@@ -2,23 +2,58 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 __version__: str
 
+class _Limits(Protocol):
+    """The attributes of `headpose_fast.Limits` that an archive is held to."""
+
+    @property
+    def members(self) -> int: ...
+    @property
+    def archive_bytes(self) -> int: ...
+    @property
+    def unpacked_bytes(self) -> int: ...
+    @property
+    def expansion(self) -> int: ...
+
+class _Places(Protocol):
+    """Where samples stand in a file."""
+
+    @property
+    def crops(self) -> NDArray[np.int32]:
+        """(passes, photographs, 4): x, y, width and height in pixels."""
+
+    @property
+    def width(self) -> int:
+        """Of a sample in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Of a sample in pixels."""
+
+    @property
+    def text_blocks(self) -> int | None:
+        """Blocks of a sample written as text (`docs/format.md`); None for raw ones."""
+
+    @property
+    def offsets(self) -> NDArray[np.uint64]:
+        """(passes, photographs): the offset of each sample in bytes."""
+
 def read_archive(
     path: str | PathLike[str],
-    limits: tuple[int, int, int, int],
+    limits: _Limits,
     wanted: Callable[[str], int | None],
 ) -> list[tuple[str, bytes]]:
     """Names and contents of the regular members of a tar file, which may be gzipped.
 
-    `limits` are the most members, bytes, bytes unpacked, and bytes unpacked for each byte. By a
-    name `wanted` gives the most bytes the member may have, None if it is not wanted. Raises OSError
-    when the file cannot be read, ValueError when it is no whole archive or exceeds a limit, and
-    whatever `wanted` raises.
+    By a name `wanted` gives the most bytes the member may have, None if it is not wanted. Raises
+    OSError when the file cannot be read, ValueError when it is no whole archive or exceeds a limit,
+    and whatever `wanted` raises.
     """
 
 def jpeg_sizes(
@@ -28,7 +63,9 @@ def jpeg_sizes(
 
 def plan_crops(
     frames: NDArray[np.int64],
-    parts: Sequence[tuple[int, int]],
+    photographs: Sequence[int],
+    passes: Sequence[int],
+    *,
     aspect_ratio: int,
     seed: int,
     out: NDArray[np.int32],
@@ -36,7 +73,7 @@ def plan_crops(
     """Fill `out` (crops, 4) with x, y, width and height in pixels, part by part, pass-major.
 
     `frames` (photographs, 6) holds picture width and height and the face box's centre x, centre y,
-    width and height; `parts` says how many of them belong together and how many passes they get.
+    width and height. Part i consists of the next `photographs[i]` of them, in `passes[i]` passes.
     """
 
 def render_samples(
@@ -52,10 +89,6 @@ def create_file(path: str | PathLike[str], length: int) -> None:
 
     Raises OSError when it is there already or cannot be made.
     """
-
-#: Crops (passes, photographs, 4); width and height of a sample; the blocks of a sample written as
-#: text (`docs/format.md`), None for raw ones; offsets (passes, photographs) of each sample.
-_Places = tuple[NDArray[np.int32], tuple[int, int], int | None, NDArray[np.uint64]]
 
 def render_to_file(
     jpegs: Sequence[bytes],

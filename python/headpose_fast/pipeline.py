@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from operator import index
 from pathlib import Path
-from typing import Any, NamedTuple
-from zlib import crc32
 
-import numpy as np
-from numpy.typing import NDArray
-
-from headpose_fast import _core, bundle
-from headpose_fast.database import (
-    PUBLISHED_DIGEST,
-    Database,
-    DatabaseError,
-    Limits,
-    Photograph,
-)
-from headpose_fast.download import find_database, open_with_digest
+from headpose_fast.bundle.arrays import Counts
+from headpose_fast.bundle.forms import FORMS
+from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
+from headpose_fast.database.limits import Limits
+from headpose_fast.database.photographs import PUBLISHED_DIGEST
+from headpose_fast.errors import DatabaseError
+from headpose_fast.job import Job
 from headpose_fast.output import output_file, require_writable
 from headpose_fast.progress import Progress, bar
-from headpose_fast.rendering import (
-    SIZES,
-    AspectRatio,
-    Crops,
-    plan_crops,
-    raise_failures,
-    require_workers,
-    sample_size,
-)
-from headpose_fast.trailer import checked_spans, write_trailer
-
-#: The people that the original script tests with.
-TEST_PERSONS = (5, 10, 15)
-
-#: The database's own protocols: known faces train on one series and test on the other, unknown
-#: faces leave one person out.
-_SPLIT = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
+from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers
+from headpose_fast.sources.finding import find_database, open_with_digest
 
 
 @dataclass(frozen=True)
@@ -50,7 +26,7 @@ class Prepared:
     """What `prepare` wrote."""
 
     path: Path
-    kind: bundle.Kind
+    kind: Kind
     #: Bytes in the file.
     size: int
     #: Whether there was another file of that name.
@@ -69,46 +45,6 @@ class Prepared:
     seconds: float
 
 
-class Job(NamedTuple):
-    """Photographs and their crops, by part."""
-
-    train: tuple[Photograph, ...]
-    test: tuple[Photograph, ...]
-    crops: Crops
-
-
-def plan(
-    database: Database,
-    *,
-    num_data_aug: int,
-    num_data_aug_val: int,
-    aspect_ratio: AspectRatio,
-    seed: int,
-    test_persons: Collection[int],
-    test_series: Collection[int],
-) -> Job:
-    """Split a database and plan its crops. All samples follow from the database and these options.
-
-    Raises:
-        DatabaseError: A part would be empty, or a face box allows no crop.
-        ValueError: An option is out of range.
-
-    """
-    train, test = database.split(test_persons, test_series)
-    for part, name in ((train, "train"), (test, "test")):
-        if not part:
-            raise DatabaseError([f"{database.path}: there are no photographs to {name} with"])
-    crops = plan_crops(
-        train,
-        test,
-        num_data_aug=num_data_aug,
-        num_data_aug_val=num_data_aug_val,
-        aspect_ratio=aspect_ratio,
-        seed=seed,
-    )
-    return Job(train, test, crops)
-
-
 def prepare(
     input: str | os.PathLike[str] | None = None,  # noqa: A002 (the name of the option)
     output: str | os.PathLike[str] | None = None,
@@ -120,7 +56,7 @@ def prepare(
     test_persons: Collection[int] | None = None,
     split: str | None = None,
     size: tuple[int, int] | None = None,
-    pickle: bundle.Kind = "any",
+    pickle: Kind = "any",
     workers: int | None = None,
     allow_incomplete: bool = False,
     limits: Limits | None = None,
@@ -168,141 +104,80 @@ def prepare(
 
     """
     began = time.perf_counter()
-    if pickle not in bundle.KINDS:
-        raise ValueError(f"pickle must be one of {', '.join(bundle.KINDS)}, not {pickle!r}")
-    if min(num_data_aug, num_data_aug_val) < 1:
-        raise ValueError("the numbers of passes must be at least 1")
+    if pickle not in KINDS:
+        raise ValueError(f"pickle must be one of {', '.join(KINDS)}, not {pickle!r}")
     require_workers(workers)
-    num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
-    persons, series = test_with(test_persons, split)
-    width, height = sample_size(aspect_ratio, size)
+    options = Options.chosen(
+        num_data_aug,
+        num_data_aug_val,
+        aspect_ratio,
+        seed,
+        test_persons=test_persons,
+        split=split,
+        size=size,
+    )
     with bar("download", "B", progress is True) as shown:
         source = find_database(input, shown, limits)
-    marks = [f"x{num_data_aug}"]
-    if split is not None:
-        marks.append(split.replace(":", ""))
-    if (width, height) != SIZES[aspect_ratio]:
-        marks.append(f"{width}x{height}")
-    target = _target(output, marks, pickle)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"{target}: the output would replace the database")
-    database, digest = open_with_digest(source, limits)
-    if not allow_incomplete:
-        database.require_complete(persons)
-    if input is None and digest != PUBLISHED_DIGEST:
-        raise DatabaseError(
-            [f"{source}: not the published database; if that is meant, name it with --input"]
-        )
-    options: dict[str, Any] = {
-        "num_data_aug": num_data_aug,
-        "num_data_aug_val": num_data_aug_val,
-        "aspect_ratio": aspect_ratio,
-        "seed": index(seed),
-        "test_persons": sorted(persons),
-        "test_series": sorted(series),
-    }
-    train, test, crops = plan(database, **options)
-    layout = bundle.layout(
-        pickle, len(train) * num_data_aug, len(test) * num_data_aug_val, height, width
-    )
-    spans = checked_spans(layout)
-    checksums = {name: np.zeros(len(spans[name].offsets), np.uint32) for name in spans}
-    length = layout.length + len(write_trailer(layout, checksums, options, digest))
+    target = _target(output, source, pickle, options, split)
+    job = _plan(source, options, limits, published=input is None, complete=not allow_incomplete)
+    draft = FORMS[pickle].draft(job)
     replaced = target.exists()
     with (
-        output_file(target, length, sync=sync) as (path, file),
+        output_file(target, draft.most_bytes, sync=sync) as (path, file),
         bar("rendering", " samples", progress) as shown,
     ):
-        for offset, data in layout.skeleton:
-            file.seek(offset)
-            file.write(data)
-        for name, part, array in (
-            ("trn_output", train, layout.arrays[2]),
-            ("test_output", test, layout.arrays[3]),
-        ):
-            rows = labels(part, array.shape[0] // len(part))
-            for i, offset in enumerate(spans[name].offsets.tolist()):
-                encoded = layout.encode(array, rows[spans[name].rows_of(i)])
-                checksums[name][i] = crc32(encoded)
-                file.seek(offset)
-                file.write(encoded)
-        rendered = 0
-        samples = sum(array.shape[0] for array in layout.arrays[:2])
-
-        def tell(done: int) -> None:
-            if shown:
-                shown(rendered + done, samples)
-
-        for name, part, part_crops, array in (
-            ("trn_im", train, crops.train, layout.arrays[0]),
-            ("test_im", test, crops.test, layout.arrays[1]),
-        ):
-            jpegs = [photograph.jpeg for photograph in part]
-            where = places(layout, array, part_crops)
-            sums = checksums[name]
-            raise_failures(part, _core.render_to_file(jpegs, where, path, sums, workers, tell))
-            tell(array.shape[0])
-            rendered += array.shape[0]
-        file.seek(layout.length)
-        file.write(write_trailer(layout, checksums, options, digest))
+        samples = job.train.rows + job.test.rows
+        length = draft.write(path, file, workers, lambda done: shown and shown(done, samples))
     return Prepared(
         path=target,
         kind=pickle,
         size=length,
         replaced=replaced,
-        shapes=tuple(array.shape for array in layout.arrays),
-        train_persons=tuple(sorted({photograph.person for photograph in train})),
-        test_persons=tuple(sorted({photograph.person for photograph in test})),
-        train_series=tuple(sorted({photograph.series for photograph in train})),
-        test_series=tuple(sorted({photograph.series for photograph in test})),
-        photographs=len(database),
-        digest=digest,
-        seed=seed,
+        shapes=Counts.of(job).shapes(),
+        train_persons=job.train.persons(),
+        test_persons=job.test.persons(),
+        train_series=job.train.series(),
+        test_series=job.test.series(),
+        photographs=len(job.train.photographs) + len(job.test.photographs),
+        digest=job.digest,
+        seed=options.seed,
         seconds=time.perf_counter() - began,
     )
 
 
-def test_with(
-    test_persons: Collection[int] | None, split: str | None
-) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the people and the series to test with.
-
-    Raises ValueError if `split` is none of the protocols' folds, or both are given.
-    """
-    if split is None:
-        return frozenset(
-            map(index, TEST_PERSONS if test_persons is None else test_persons)
-        ), frozenset()
-    if test_persons is not None:
-        raise ValueError("split and test_persons exclude each other")
-    match = _SPLIT.fullmatch(split)
-    if match is None:
-        raise ValueError(f"split must be known:1, known:2 or unknown:PERSON, not {split!r}")
-    fold = frozenset({int(match[2] or match[4])})
-    return (frozenset(), fold) if match[1] else (fold, frozenset())
+def _plan(
+    source: Path, options: Options, limits: Limits | None, *, published: bool, complete: bool
+) -> Job:
+    """Open the database, which must be the published one or complete if that is asked for."""
+    database, digest = open_with_digest(source, limits)
+    if complete:
+        database.require_complete(options.test_persons)
+    if published and digest != PUBLISHED_DIGEST:
+        raise DatabaseError(
+            [f"{source}: not the published database; if that is meant, name it with --input"]
+        )
+    return Job.plan(database, digest, options)
 
 
-def _target(output: str | os.PathLike[str] | None, marks: Sequence[str], kind: bundle.Kind) -> Path:
+def _target(
+    output: str | os.PathLike[str] | None,
+    source: Path,
+    kind: Kind,
+    options: Options,
+    split: str | None,
+) -> Path:
+    """Return the file to write, which must not be the database."""
     target = Path() if output is None else Path(output)
     if target.is_dir():
-        python = "py3" if kind == "py3" else "py2"
-        target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{python}.pkl"
+        marks = [f"x{options.num_data_aug}"]
+        if split is not None:
+            marks.append(split.replace(":", ""))
+        if options.size != SIZES[options.aspect_ratio]:
+            marks.append("{}x{}".format(*options.size))
+        target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{SUFFIXES[kind]}.pkl"
     elif output is not None and os.fspath(output).endswith(("/", os.sep)):
         raise FileNotFoundError(f"{target}: no such folder to write to")
     require_writable(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target}: the output would replace the database")
     return target
-
-
-def labels(photographs: Sequence[Photograph], passes: int) -> NDArray[np.float32]:
-    """Tilt and pan of every sample in units of 90 degrees, divided in float32."""
-    once = np.array([(p.tilt, p.pan) for p in photographs], np.float32) / np.float32(90)
-    return np.tile(once, (passes, 1))
-
-
-def places(
-    layout: bundle.Layout, array: bundle.ArrayLayout, crops: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], tuple[int, int], int | None, NDArray[np.uint64]]:
-    """Tell the native module where the samples of `crops` stand in the file."""
-    _, _, height, width = array.shape
-    blocks = array.text_blocks if layout.text else None
-    return crops, (width, height), blocks, array.row_offsets().reshape(crops.shape[:2])

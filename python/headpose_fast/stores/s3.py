@@ -3,26 +3,20 @@
 # ruff: noqa: ANN401 (boto3 has no types)
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
-import shlex
 import threading
-from base64 import b64encode
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from collections.abc import Mapping
 from pathlib import Path
-from queue import SimpleQueue
-from typing import IO, Any, NamedTuple
+from typing import Any
 
+from headpose_fast.errors import UploadError
 from headpose_fast.progress import Progress, bar
+from headpose_fast.stores.addresses import Destination, destination
+from headpose_fast.stores.running import Daemons, Running
 
 _log = logging.getLogger(__name__)
-
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-_MOST_KEY_BYTES = 1024
-_MOST_DIGITS = 20
 
 #: Multipart uploads have 10,000 parts at most; boto3 doubles the parts of files that are too large.
 _PART_SIZE = 8 << 20
@@ -48,79 +42,6 @@ _HINTS = {
     "RecursionError": "the store redirects without end, check AWS_ENDPOINT_URL",
     "NoCredentialsError": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 }
-
-#: What answers must have. Other servers than stores may answer too.
-_NEEDED = {
-    "CreateMultipartUpload": ("UploadId",),
-    "UploadPart": ("ETag",),
-    "HeadObject": ("ContentLength", "ETag"),
-}
-
-
-class UploadError(OSError):
-    """A file was not uploaded, or what arrived is not the file. The local file is untouched."""
-
-
-class Destination(NamedTuple):
-    """Where in a store an object stands."""
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        """Give the address, s3://bucket/key."""
-        return f"s3://{self.bucket}/{self.key}"
-
-
-def destination(address: str, name: str) -> Destination:
-    """Tell which object a file of this name becomes.
-
-    The address is a folder, with or without a slash at its end, unless it ends in `.pkl`.
-
-    Raises:
-        ValueError: The address is malformed, or makes a name that S3 does not take.
-
-    """
-    scheme, _, place = address.partition("://")
-    bucket, _, path = place.partition("/")
-    if scheme != "s3" or not _BUCKET.fullmatch(bucket):
-        raise ValueError(f"{address!r} is no address such as s3://bucket/folder")
-    folders = path.removesuffix("/")
-    if path and not {"", ".", ".."}.isdisjoint(folders.split("/")):
-        raise ValueError(f"{address!r} has an empty or relative name in its path")
-    key = path if path.endswith(".pkl") else f"{folders}/{name}" if folders else name
-    if not key.isprintable() or len(key.encode()) > _MOST_KEY_BYTES:
-        raise ValueError(
-            f"{key!r} is unprintable or has more than {_MOST_KEY_BYTES:,} bytes; "
-            "give an address s3://bucket/name.pkl"
-        )
-    return Destination(bucket, key)
-
-
-def extra_arg(text: str) -> tuple[str, Any]:
-    """Parse `KEY=VALUE`, of the arguments that boto3 takes for uploads; Metadata is `a=1,b=2`.
-
-    Raises:
-        ValueError: boto3 knows no such argument, or its value is malformed.
-
-    """
-    from boto3.s3.transfer import S3Transfer
-
-    key, equals, value = text.partition("=")
-    if not equals or key not in S3Transfer.ALLOWED_UPLOAD_ARGS:
-        raise ValueError(
-            f"{text!r} is not KEY=VALUE with one of {', '.join(S3Transfer.ALLOWED_UPLOAD_ARGS)}"
-        )
-    if key == "MpuObjectSize":
-        if not value.isascii() or not value.isdigit() or len(value) > _MOST_DIGITS:
-            raise ValueError(f"{text!r} is no number of bytes")
-        return key, int(value)
-    if key == "Metadata":
-        pairs = [pair.partition("=") for pair in value.split(",")]
-        if not all(name and equals for name, equals, _ in pairs):
-            raise ValueError(f"{text!r} is not Metadata=NAME=VALUE,NAME=VALUE,...")
-        return key, {name: content for name, _, content in pairs}
-    return key, value
 
 
 def upload(
@@ -174,7 +95,7 @@ def upload(
             )
 
     args = dict(extra_args or {})
-    running = _Running(target, require_unchanged)
+    running = Running(target, require_unchanged)
     try:
         session = Session()
         client = _client(session, _SEND_TIMEOUT, _ANSWER_TIMEOUT, _ATTEMPTS)
@@ -192,124 +113,6 @@ def upload(
         raise
     require_unchanged()
     return str(target)
-
-
-class _Running:
-    """What is known of a transfer, told by boto3's events in boto3's threads."""
-
-    def __init__(self, target: Destination, require_unchanged: Callable[[], None]) -> None:
-        self.target = target
-        self._require_unchanged = require_unchanged
-        #: Bytes sent, but for those of requests that failed.
-        self.sent = 0
-        #: Set when nothing happens any more.
-        self.ended = threading.Event()
-        #: Of a multipart upload that is neither completed nor aborted.
-        self.upload_id: str | None = None
-        self._future: Any = None
-        #: MD5s by number of the part; 0 for a file that is sent at once.
-        self._digests: dict[int, bytes] = {}
-        self._lock = threading.Lock()
-
-    def on_queued(self, future: Any, **_: Any) -> None:
-        self._future = future
-
-    def on_progress(self, bytes_transferred: int, **_: Any) -> None:
-        with self._lock:
-            self.sent += bytes_transferred
-
-    def on_done(self, **_: Any) -> None:
-        self.ended.set()
-
-    def listen(self, events: Any) -> None:
-        """Have a client tell what happens, and send MD5s."""
-        for request in ("PutObject", "UploadPart"):
-            events.register(f"before-parameter-build.s3.{request}", self._add_digest)
-            events.register_first(f"needs-retry.s3.{request}", self._before_retry)
-        events.register("after-call.s3", self._after_call)
-        events.register("after-call.s3.CompleteMultipartUpload", self.after_end)
-        events.register("after-call.s3.AbortMultipartUpload", self.after_end)
-
-    def _add_digest(self, params: dict[str, Any], **_: Any) -> None:
-        if any(name.startswith("Checksum") for name in params):
-            return  # One is enough, and directory buckets refuse MD5s.
-        digest = _md5(params["Body"])
-        self._digests[params.get("PartNumber", 0)] = digest
-        params["ContentMD5"] = b64encode(digest).decode()
-
-    def _before_retry(self, **_: Any) -> None:
-        from s3transfer.exceptions import CancelledError
-
-        # Reading the body fails once the transfer has, which botocore takes for a lost connection.
-        if self._future is not None and self._future.done():
-            raise CancelledError
-        # A shorter file has fewer bytes than were announced, which the store awaits in vain.
-        self._require_unchanged()
-
-    def _after_call(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
-        if http_response.status_code >= 300:
-            return
-        for name in _NEEDED.get(model.name, ()):
-            if name not in parsed:
-                raise UploadError(
-                    f"{self.target}: the store's answer has no {name}, check AWS_ENDPOINT_URL"
-                )
-        if model.name == "CreateMultipartUpload":
-            self.upload_id = parsed["UploadId"]
-
-    def after_end(self, http_response: Any, **_: Any) -> None:
-        # 404: it is no more.
-        if http_response.status_code < 300 or http_response.status_code == 404:
-            self.upload_id = None
-
-    def etag(self) -> str | None:
-        """Give the ETag that S3 makes of the MD5s, if they were sent."""
-        if not self._digests:
-            return None
-        if 0 in self._digests:
-            return self._digests[0].hex()
-        parts = b"".join(digest for _, digest in sorted(self._digests.items()))
-        return f"{hashlib.md5(parts, usedforsecurity=False).hexdigest()}-{len(self._digests)}"
-
-    def remains(self) -> str:
-        """Tell how to clear away what could not be aborted, if there is any."""
-        if self.upload_id is None:
-            return ""
-        bucket, key = self.target
-        command = ["aws", "s3api", "abort-multipart-upload", "--bucket", bucket, "--key", key]
-        return (
-            "; the parts that were sent stay in the bucket, and cost, until this is run: "
-            + shlex.join([*command, "--upload-id", self.upload_id])
-        )
-
-
-class _Daemons(Executor):
-    """Threads that do not keep Python from ending while a connection stalls."""
-
-    def __init__(self, max_workers: int) -> None:
-        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, daemon=True) for _ in range(max_workers)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._tasks.put((future, lambda: fn(*args, **kwargs)))
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        for _ in self._threads:
-            self._tasks.put(None)
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            future, run = task
-            try:
-                future.set_result(run())
-            except BaseException as error:
-                future.set_exception(error)
 
 
 def _client(session: Any, send_timeout: int, answer_timeout: int, attempts: int) -> Any:
@@ -340,7 +143,7 @@ def _transfer(
     path: Path,
     size: int,
     args: dict[str, Any],
-    running: _Running,
+    running: Running,
     progress: Progress | None,
 ) -> None:
     """Send the file; if that fails or is stopped, abort it."""
@@ -349,7 +152,7 @@ def _transfer(
     running.listen(client.meta.events)
     config = TransferConfig(multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE)
     # `upload_file` does the same, but its threads keep a stopped process until they are done.
-    manager = TransferManager(client, config, executor_cls=_Daemons)
+    manager = TransferManager(client, config, executor_cls=Daemons)
     future = manager.upload(str(path), *running.target, args, [running])
     try:
         while not running.ended.wait(0.1):
@@ -368,7 +171,7 @@ def _transfer(
         progress(size, size)
 
 
-def _abort(session: Any, running: _Running) -> None:
+def _abort(session: Any, running: Running) -> None:
     """Abort a transfer that does not end by itself, or give up soon."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -425,14 +228,6 @@ def _check(
 def _like(found: str, etag: str) -> bool:
     """Whether an ETag is of the form of S3's; some stores have their own."""
     return re.fullmatch(r"[0-9a-f]{32}", found.removesuffix(etag[32:])) is not None
-
-
-def _md5(body: IO[bytes]) -> bytes:
-    digest = hashlib.md5(usedforsecurity=False)
-    while block := body.read(1 << 20):
-        digest.update(block)
-    body.seek(0)
-    return digest.digest()
 
 
 def _reason(error: Exception) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from headpose_fast.cache import SAMPLE_NAME, cached_file, keeping
-from headpose_fast.heads import POSES, SITTINGS, photograph, sit
 from headpose_fast.progress import Progress
+from headpose_fast.sources.cache import SAMPLE_NAME, cached_file, keeping
+from headpose_fast.sources.heads import POSES, SITTINGS, photograph, sit
 
 
 def sample_database(progress: Progress | None = None) -> Path:

@@ -9,16 +9,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from headpose_fast.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
-from headpose_fast.database import (
-    PUBLISHED_DIGEST,
-    Database,
-    DatabaseError,
-    Limits,
-    one_line,
-    open_database,
-)
+from headpose_fast.database.limits import Limits
+from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
+from headpose_fast.database.reading import open_database
+from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
+from headpose_fast.sources.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
+from headpose_fast.text import one_line
 
 #: Where the database is published; each is tried by https, then by http.
 ADDRESSES = (
@@ -68,7 +65,7 @@ def find_database(
     return _at_address(source, progress, limits)
 
 
-def kept_at(source: str | os.PathLike[str] | None) -> Path | None:
+def download_path(source: str | os.PathLike[str] | None) -> Path | None:
     """Return where `find_database` keeps what it will ask a server for; None if it will not."""
     if source is None:
         return None if _here() else cache_folder() / _PUBLISHED
@@ -114,6 +111,16 @@ def databases_at_hand() -> Iterator[Path]:
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
+def database_of_digest(digest: str | None, limits: Limits | None = None) -> Database | None:
+    """Open the database of a digest, if it is in the current folder or in the cache folder."""
+    for path in databases_at_hand():
+        with contextlib.suppress(DatabaseError):
+            database = open_database(path, limits)
+            if database.digest == digest:
+                return database
+    return None
+
+
 def _here() -> Path | None:
     """Return what stands for the published database, if it need not be downloaded."""
     return next((path for path in databases_at_hand() if path.name != SAMPLE_NAME), None)
@@ -122,7 +129,7 @@ def _here() -> Path | None:
 def _published(progress: Progress | None, limits: Limits) -> Path:
     """Download the published database into the cache folder."""
     # It takes as long to import as the rest of the package, and most runs download nothing.
-    from headpose_fast.fetching import FetchError, fetch
+    from headpose_fast.sources.fetching import FetchError, fetch
 
     tried = []
     with keeping("the database") as folder:
@@ -147,7 +154,7 @@ def _published(progress: Progress | None, limits: Limits) -> Path:
 
 def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path:
     """Return the copy of what is at an address, downloaded unless that is known to be older."""
-    from headpose_fast.fetching import FetchError, UnchangedError, fetch
+    from headpose_fast.sources.fetching import FetchError, UnchangedError, fetch
 
     shown = _without_secrets(address)
     with keeping(f"what is at {shown}"):

@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import parse_url
 
 from headpose_fast._core import __version__
-from headpose_fast.database import one_line
 from headpose_fast.progress import Progress
+from headpose_fast.text import one_line
 
 #: Seconds that a connection may take, and that a server may be silent.
 _CONNECT_SECONDS = 10.0

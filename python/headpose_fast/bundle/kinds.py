@@ -1,0 +1,11 @@
+"""The names of the kinds of bundle, for whoever needs no NumPy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["any", "py2", "py3"]
+KINDS: tuple[Kind, ...] = ("any", "py2", "py3")
+
+#: How the names of their files end: what the training jobs of Python 2.7 and of Python 3 look for.
+SUFFIXES: dict[Kind, str] = {"any": "py2", "py2": "py2", "py3": "py3"}

@@ -1,0 +1,88 @@
+"""The opcodes of pickles that the kinds are made of, and what collects them."""
+
+from __future__ import annotations
+
+import struct
+
+# Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.
+MARK, TUPLE, STOP, POP, BUILD, FALSE = b"(", b"t", b".", b"0", b"b", b"\x89"
+CALL, CALL1, CALL2, CALL3 = b"R", b"\x85R", b"\x86R", b"\x87R"
+
+
+def string(text: str) -> bytes:
+    """Push a short string."""
+    return b"U" + bytes([len(text)]) + text.encode()
+
+
+FLOAT32 = string("<f4")
+
+
+def global_name(module: str, name: str) -> bytes:
+    """Push what a module has by a name."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def put(slot: int) -> bytes:
+    """Keep what is on top in a slot of the memo."""
+    return b"q" + bytes([slot])
+
+
+def get(slot: int) -> bytes:
+    """Push what a slot of the memo keeps."""
+    return b"h" + bytes([slot])
+
+
+def ints(*values: int) -> bytes:
+    """Push integers of 32 bits."""
+    return b"".join(b"J" + struct.pack("<i", value) for value in values)
+
+
+def long(value: int) -> bytes:
+    """Push an integer of any size."""
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def tuple_of(*sides: int) -> bytes:
+    """Push a tuple of integers."""
+    return MARK + ints(*sides) + TUPLE
+
+
+def float32_dtype() -> bytes:
+    """Push the dtype of little-endian float32."""
+    return global_name("numpy", "dtype") + FLOAT32 + CALL1
+
+
+class Stream:
+    """Collects the bytes of a pickle, and leaves room for array data between them."""
+
+    def __init__(self) -> None:
+        """Begin a file."""
+        #: Offsets and bytes of what stands between the array data.
+        self.skeleton: list[tuple[int, bytes]] = []
+        #: Bytes so far, from the last room on without those that are pending.
+        self.position = 0
+        self._pending = bytearray()
+
+    def put(self, *ops: bytes) -> None:
+        """Append opcodes."""
+        for op in ops:
+            self._pending += op
+
+    def tell(self) -> int:
+        """Bytes so far."""
+        return self.position + len(self._pending)
+
+    def leave(self, length: int) -> int:
+        """Leave room for array data and return its offset."""
+        self.flush()
+        offset = self.position
+        self.position += length
+        return offset
+
+    def flush(self) -> None:
+        """Move what is pending to the skeleton."""
+        if self._pending:
+            self.skeleton.append((self.position, bytes(self._pending)))
+            self.position += len(self._pending)
+            self._pending.clear()

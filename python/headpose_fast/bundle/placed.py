@@ -1,0 +1,169 @@
+"""Kinds of bundle whose places follow from counts alone, whatever the samples are.
+
+Every byte of such a file up to the pickle's STOP that is not array data, and the place of every
+sample, follow from the counts and the size of the samples. Any group of samples can therefore be
+rendered and written by itself, in any order, by anyone. And reading needs no pickle machine: it
+makes the layout again and compares.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast.bundle.arrays import DTYPE, Bundle, Counts, Shape
+from headpose_fast.bundle.kinds import Kind
+from headpose_fast.bundle.opcodes import POP, STOP, Stream, string
+
+#: Array data in one piece of the kinds that Python 2 reads. Loading needs a few times this on top
+#: of the arrays; pieces of 4 MiB load slower, since they leave the processor's cache.
+_PIECE_BYTES = 1 << 20
+
+
+class Piece(NamedTuple):
+    """Rows of an array that stand in the file without a gap."""
+
+    first_row: int
+    rows: int
+    #: Where the first byte stands in the file.
+    offset: int
+    #: Bytes in the file.
+    length: int
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Where an array's data stands in the file."""
+
+    shape: Shape
+    pieces: list[Piece] = field(default_factory=list)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of array data in one row (one sample, or one sample's labels)."""
+        return math.prod(self.shape[1:]) * DTYPE.itemsize
+
+    @property
+    def stored_row_bytes(self) -> int:
+        """Bytes in the file of one row."""
+        return self.pieces[0].length // self.pieces[0].rows
+
+    def row_offsets(self) -> NDArray[np.uint64]:
+        """The offset of every row."""
+        return np.concatenate(
+            [
+                piece.offset + np.arange(piece.rows, dtype=np.uint64) * self.stored_row_bytes
+                for piece in self.pieces
+            ],
+            dtype=np.uint64,
+        )
+
+
+class Spans(NamedTuple):
+    """The spans of an array's data that have a checksum each: images, or the labels of a piece."""
+
+    array: str
+    #: Rows in each, but maybe the last.
+    rows: int
+    #: Rows in all of them.
+    all_rows: int
+    #: uint64, bytes in the file.
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+
+    def rows_of(self, span: int) -> slice:
+        """Give the rows of a span."""
+        return slice(span * self.rows, min((span + 1) * self.rows, self.all_rows))
+
+    def place(self, span: int) -> str:
+        """Name the place of a span."""
+        rows, first = self.rows_of(span), int(self.offsets[span])
+        last = first + int(self.lengths[span]) - 1
+        row = f"row {rows.start}" if self.rows == 1 else f"rows {rows.start} to {rows.stop - 1}"
+        return f"{self.array} {row} (bytes {first:,} to {last:,})"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A file for given counts: all its bytes but the array data."""
+
+    kind: PlacedKind
+    counts: Counts
+    #: In the order of `Bundle`.
+    arrays: tuple[ArrayLayout, ...]
+    #: What stands between the array data: offsets and bytes.
+    skeleton: list[tuple[int, bytes]]
+    #: Bytes up to the pickle's STOP, and with it.
+    length: int
+
+    def spans(self) -> dict[str, Spans]:
+        """List what has a checksum, by array."""
+        spans = {}
+        for name, array in zip(Bundle._fields, self.arrays, strict=True):
+            rows = 1
+            if name.endswith("_im"):
+                offsets = array.row_offsets()
+                lengths = np.full_like(offsets, array.stored_row_bytes)
+            else:
+                rows = array.pieces[0].rows
+                offsets = np.array([piece.offset for piece in array.pieces], np.uint64)
+                lengths = np.array([piece.length for piece in array.pieces], np.uint64)
+            spans[name] = Spans(name, rows, array.shape[0], offsets, lengths)
+        return spans
+
+
+class PlacedKind(ABC):
+    """A kind of such files. Array data is raw, unless a kind says otherwise."""
+
+    name: Kind
+    #: Of the pickle.
+    protocol = 2
+
+    @abstractmethod
+    def lay(self, stream: Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+        """Lay out the arrays, and note their pieces."""
+
+    def text_blocks(self, array: ArrayLayout) -> int | None:  # noqa: ARG002
+        """Blocks that a row is divided into when it is written as text, see `docs/format.md`."""
+        return None
+
+    def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:  # noqa: ARG002
+        """Encode rows of an array as they stand in the file."""
+        return np.ascontiguousarray(rows, DTYPE).tobytes()
+
+    def decode(self, array: ArrayLayout, data: bytes, out: NDArray[np.float32]) -> None:  # noqa: ARG002
+        """Decode rows of an array; `out` is C-contiguous. Raises ValueError if they are damaged."""
+        out[:] = np.frombuffer(data, DTYPE).reshape(out.shape)
+
+    def mapped(self, file: IO[bytes], layout: Layout) -> Bundle | None:  # noqa: ARG002
+        """Map the arrays of a file, where they stand in it as they are in memory."""
+        return None
+
+    def layout(self, train: int, test: int, height: int, width: int) -> Layout:
+        """Lay out a bundle of `train` and `test` samples of `height` x `width` pixels."""
+        counts = Counts(train, test, height, width)
+        arrays = tuple(map(ArrayLayout, counts.shapes()))
+        stream = Stream()
+        # A string that the pickle machine pushes and drops: it says to a reader what follows.
+        header = f"headpose-fast 1 {self.name} {train} {test} {height} {width}"
+        stream.put(b"\x80", bytes([self.protocol]), string(header), POP)
+        self.lay(stream, arrays)
+        stream.put(STOP)
+        stream.flush()
+        return Layout(self, counts, arrays, stream.skeleton, stream.position)
+
+
+def piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each piece.
+
+    Python 2 holds no string over 2 GiB, and no loader should hold the data twice.
+    """
+    rows = max(1, _PIECE_BYTES // array.row_bytes)
+    for first in range(0, array.shape[0], rows):
+        yield first, min(rows, array.shape[0] - first)

@@ -1,0 +1,124 @@
+"""Arguments of the command line: their types, and options that commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from headpose_fast.samples.options import MOST_SIDE, MOST_WORKERS
+
+#: Of a whole number: Python refuses thousands of them with words of its own.
+_MOST_DIGITS = 20
+
+
+def new_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Make the parser of a command, or of the job itself for an empty one."""
+    return argparse.ArgumentParser(
+        prog=f"headpose-fast {command}".rstrip(),
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_upload_args(parser: argparse.ArgumentParser) -> None:
+    """Add the option for arguments of boto3."""
+    parser.add_argument(
+        "--upload-args",
+        type=upload_arg,
+        action="append",
+        metavar="KEY=VALUE",
+        help="an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated",
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the number of threads."""
+    parser.add_argument(
+        "--workers",
+        type=integer(1, MOST_WORKERS),
+        metavar="N",
+        help="threads (default: one for each core that this process may use)",
+    )
+
+
+def add_talk(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what is printed."""
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object on stdout in place of the path"
+    )
+
+
+def require_once(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End with a usage error if an argument for boto3 is given twice."""
+    keys = [key for key, _ in options.upload_args or ()]
+    for key in keys:
+        if keys.count(key) > 1:
+            parser.error(f"--upload-args has {key} twice")
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Give the type of a whole number in a range."""
+
+    def parse(text: str) -> int:
+        short = len(text) <= _MOST_DIGITS and text.isascii()
+        if not short or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse `WIDTHxHEIGHT`."""
+    side = integer(1, MOST_SIDE)
+    width, by, height = text.partition("x")
+    if not by:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT")
+    return side(width), side(height)
+
+
+def path(text: str) -> str:
+    """Parse a path, which must not be empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
+def address(text: str) -> str:
+    """Parse the address of a folder or an object in a store."""
+    from headpose_fast.stores.addresses import destination
+
+    try:
+        destination(text, "")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def upload_arg(text: str) -> tuple[str, Any]:
+    """Parse `KEY=VALUE` for boto3."""
+    from headpose_fast.stores.addresses import extra_arg
+
+    try:
+        return extra_arg(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def png(text: str) -> str:
+    """Parse the path of a picture to write."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return text
+
+
+def persons(text: str) -> tuple[int, ...]:
+    """Parse `N,N,...`, the people to test with."""
+    person = integer(1, 99)
+    named = tuple(person(part) for part in text.split(","))
+    if len(set(named)) < len(named):
+        raise argparse.ArgumentTypeError(f"{text!r} names a person twice")
+    return named

@@ -1,0 +1,76 @@
+"""The command `inspect`: what is in a bundle."""
+
+from __future__ import annotations
+
+import argparse
+
+from headpose_fast.cli import arguments
+from headpose_fast.cli.talk import print_result
+
+_EXAMPLES = """\
+examples:
+  headpose-fast inspect HeadPoseData_trn_test_x15_py2.pkl
+  headpose-fast inspect HeadPoseData_trn_test_x15_py2.pkl --picture sheet.png --index samples.csv
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = arguments.new_parser(
+        "inspect",
+        "Tell what is in a bundle: shapes, options, seed, poses, values.",
+        _EXAMPLES,
+    )
+    add = made.add_argument
+    add(
+        "file",
+        type=arguments.path,
+        metavar="FILE",
+        help="the bundle, or a file of the original script",
+    )
+    add(
+        "--picture",
+        type=arguments.png,
+        metavar="FILE.png",
+        help="draw samples of all poses, and a photograph with its crops if the database is found",
+    )
+    add(
+        "--index",
+        type=arguments.path,
+        metavar="FILE.csv",
+        help="list the photograph, labels and crop of every sample",
+    )
+    add(
+        "--input",
+        type=arguments.path,
+        metavar="PATH",
+        help="the database it was made of (default: as found in the current folder or the cache)",
+    )
+    arguments.add_talk(made)
+    return made
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Inspect a bundle, and write a picture and an index of it if asked for."""
+    from headpose_fast.database.reading import open_database
+    from headpose_fast.sources.finding import database_of_digest, find_database
+    from headpose_fast.views.index import write_index
+    from headpose_fast.views.inspection import inspect
+
+    if options.input is not None and options.picture is None and options.index is None:
+        parser.error("--input is for --picture and --index")
+    if options.picture is not None and options.picture == options.index:
+        parser.error("--picture and --index are one file")
+    inspection = inspect(options.file, progress=not options.quiet)
+    database = None
+    if options.input is not None:
+        database = open_database(find_database(options.input))
+    elif options.index is not None or options.picture is not None:
+        database = database_of_digest(inspection.database)
+    if options.index is not None:
+        write_index(inspection, options.index, database)
+    if options.picture is not None:
+        from headpose_fast.views.picture import write_picture
+
+        write_picture(inspection, options.picture, database)
+    return print_result(inspection, inspection.facts(), options)

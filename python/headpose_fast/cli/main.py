@@ -1,0 +1,42 @@
+"""The command line: options in, the result on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from headpose_fast.cli import inspect, prepare, upload, verify
+from headpose_fast.cli.talk import say
+from headpose_fast.text import printable
+
+
+class Command(Protocol):
+    """The module of a command."""
+
+    def parser(self) -> ArgumentParser:
+        """Make its parser."""
+
+    def run(self, options: Namespace, parser: ArgumentParser) -> int:
+        """Do it and return the exit status. `parser` ends with usage errors."""
+
+
+#: By the command line's first word. All else is the job itself.
+COMMANDS: Mapping[str, Command] = {"inspect": inspect, "verify": verify, "upload": upload}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 1 failed."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = COMMANDS.get(arguments[0] if arguments else "", prepare)
+    parser = command.parser()
+    options = parser.parse_args(arguments[command is not prepare :])
+    try:
+        return command.run(options, parser)
+    except MemoryError:
+        say("headpose-fast: error: not enough memory")
+    except (OSError, ValueError) as error:
+        for line in str(error).splitlines():
+            say(f"headpose-fast: error: {printable(line)}")
+    return 1

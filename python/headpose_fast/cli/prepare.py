@@ -1,0 +1,255 @@
+"""The job itself, which is the command without a name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headpose_fast._core import __version__
+from headpose_fast.bundle.kinds import KINDS
+from headpose_fast.cli import arguments
+from headpose_fast.cli.talk import print_result, say
+from headpose_fast.cli.upload import send
+from headpose_fast.database.splits import TEST_PERSONS, test_with
+from headpose_fast.samples.options import MOST_SEED, SIZES, sample_size
+
+if TYPE_CHECKING:
+    from headpose_fast.pipeline import Prepared
+
+_MOST_PASSES = 9999
+
+
+_EXAMPLES = """\
+commands:
+  headpose-fast inspect FILE   tell what is in such a file, or draw it
+  headpose-fast verify FILE    check every byte of it
+  headpose-fast upload FILE s3://BUCKET/FOLDER
+
+examples:
+  headpose-fast                               the file of the DeepLens sample
+  headpose-fast --sample                      the same of a built-in database, to try it
+  headpose-fast --pickle py3 --size 224x224   for a network of today, in Python 3
+  headpose-fast --split unknown:7             test with person 7, train with all others
+  headpose-fast --upload s3://my-bucket/headpose/datasets
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = arguments.new_parser(
+        "",
+        "Turn the Head Pose Image Database into one pickle of augmented crops.",
+        _EXAMPLES,
+    )
+    add = made.add_argument
+    add(
+        "--num-data-aug",
+        type=arguments.integer(1, _MOST_PASSES),
+        default=15,
+        metavar="N",
+        help="crops of each photograph to train with (default: %(default)s)",
+    )
+    add(
+        "--num-data-aug-val",
+        type=arguments.integer(1, _MOST_PASSES),
+        default=3,
+        metavar="N",
+        help="crops of each photograph to test with (default: %(default)s)",
+    )
+    sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
+    add(
+        "--aspect-ratio",
+        type=int,
+        choices=SIZES,
+        default=1,
+        help="proportions of the crops, 1:1 or 16:9, and size of the samples: "
+        f"{sizes} (default: %(default)s)",
+    )
+    add(
+        "--size",
+        type=arguments.size,
+        metavar="WxH",
+        help="another size of the samples in pixels, of the same proportions, such as 224x224",
+    )
+    source = made.add_mutually_exclusive_group()
+    source.add_argument(
+        "--input",
+        type=arguments.path,
+        metavar="PATH",
+        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address (default: "
+        "HeadPoseImageDatabase.tar.gz or Person01 in the current folder, else it is downloaded)",
+    )
+    source.add_argument(
+        "--sample",
+        action="store_true",
+        help="use the built-in sample database of rendered heads",
+    )
+    add(
+        "--output",
+        type=arguments.path,
+        metavar="PATH",
+        default=".",
+        help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)",
+    )
+    add(
+        "--seed",
+        type=arguments.integer(0, MOST_SEED),
+        default=0,
+        metavar="N",
+        help="of the random crops (default: %(default)s)",
+    )
+    split = made.add_mutually_exclusive_group()
+    split.add_argument(
+        "--test-persons",
+        type=arguments.persons,
+        metavar="N,N,...",
+        help=f"people to test with (default: {','.join(map(str, TEST_PERSONS))})",
+    )
+    split.add_argument(
+        "--split",
+        metavar="FOLD",
+        help="test with a fold of the database's own protocols: known:1 or known:2 (known faces: "
+        "that series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)",
+    )
+    add(
+        "--pickle",
+        choices=KINDS,
+        default="any",
+        help="who can load the file: any Python, Python 2.7, or Python 3, the fastest "
+        "(default: %(default)s)",
+    )
+    add(
+        "--allow-incomplete",
+        action="store_true",
+        help="go on although photographs of the published database lack",
+    )
+    add(
+        "--sync",
+        action="store_true",
+        help="wait until the file is on the disk, where it survives a power cut",
+    )
+    add(
+        "--upload",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="then upload the file to this folder, s3://bucket/folder",
+    )
+    arguments.add_upload_args(made)
+    arguments.add_workers(made)
+    arguments.add_talk(made)
+    add("--version", action="version", version=f"%(prog)s {__version__}")
+    return made
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Do the job, and upload its file if asked for."""
+    from headpose_fast.database.photographs import PUBLISHED_DIGEST
+    from headpose_fast.sources.finding import download_path
+
+    _require_consistent(options, parser)
+    if options.sample:
+        options.input = _sample(options)
+    if not options.quiet and (path := download_path(options.input)):
+        say(f"looking for the database on the net, to keep it as {path}")
+    prepared = _prepare(options)
+    if not options.quiet:
+        say(_summary(prepared))
+        if not options.sample and prepared.digest != PUBLISHED_DIGEST:
+            say(f"note: this is not the published database: its digest is {prepared.digest}")
+    if options.upload is None:
+        return print_result(prepared.path, asdict(prepared), options)
+    status = 0 if options.json else print_result(prepared.path, {}, options)
+    return _send(prepared, options) or status
+
+
+def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End with a usage error if options do not go together."""
+    try:
+        sample_size(options.aspect_ratio, options.size)
+        test_with(options.test_persons, options.split)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.upload_args and options.upload is None:
+        parser.error("--upload-args is for --upload")
+    arguments.require_once(options, parser)
+
+
+def _sample(options: argparse.Namespace) -> Path:
+    from headpose_fast.progress import bar
+    from headpose_fast.sources.sample import sample_database
+
+    with bar("sample database", " photographs", not options.quiet) as progress:
+        return sample_database(progress)
+
+
+def _prepare(options: argparse.Namespace) -> Prepared:
+    from headpose_fast.pipeline import prepare
+
+    return prepare(
+        options.input,
+        options.output,
+        num_data_aug=options.num_data_aug,
+        num_data_aug_val=options.num_data_aug_val,
+        aspect_ratio=options.aspect_ratio,
+        seed=options.seed,
+        test_persons=options.test_persons,
+        split=options.split,
+        size=options.size,
+        pickle=options.pickle,
+        workers=options.workers,
+        allow_incomplete=options.allow_incomplete,
+        sync=options.sync,
+        progress=not options.quiet,
+    )
+
+
+def _send(prepared: Prepared, options: argparse.Namespace) -> int:
+    """Upload the file; if that fails, say how to do it again."""
+    try:
+        return send(prepared.path, options.upload, options, asdict(prepared))
+    except BaseException:
+        import shlex
+
+        again = shlex.join(["upload", str(prepared.path), options.upload])
+        # Not their values: they may be keys.
+        same = " with the same --upload-args" if options.upload_args else ""
+        say(
+            f"headpose-fast: {prepared.path} is complete and stays; to upload it again: "
+            f"python -m headpose_fast {again}{same}"
+        )
+        raise
+
+
+def _summary(prepared: Prepared) -> str:
+    (train, *sample), (test, *_) = prepared.shapes[:2]
+    people = {*prepared.train_persons, *prepared.test_persons}
+    return "\n".join(
+        [
+            f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}",
+            f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
+            f"seed {prepared.seed}, pickle kind {prepared.kind}",
+            f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
+            f"{prepared.size:,} bytes in {prepared.seconds:.1f} s",
+        ]
+    )
+
+
+def _sides(prepared: Prepared) -> str:
+    """Say who trains and who tests, and that nobody does both."""
+    if set(prepared.train_persons).isdisjoint(prepared.test_persons):
+        what, train, test = "person", prepared.train_persons, prepared.test_persons
+        prefix = ""
+    else:
+        what, train, test = "series", prepared.train_series, prepared.test_series
+        prefix = "series "
+    if not set(train).isdisjoint(test):
+        raise AssertionError(f"{what} {train} and {test} are not apart")
+    sides = f"{prefix}{_listed(train)} train, {prefix}{_listed(test)} test"
+    return f"{sides}; no {what} is on both sides"
+
+
+def _listed(persons: Sequence[int]) -> str:
+    return ", ".join(map(str, persons))

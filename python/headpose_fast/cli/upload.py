@@ -1,0 +1,54 @@
+"""The command `upload`: a bundle to a store."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from headpose_fast.cli import arguments
+from headpose_fast.cli.talk import print_result
+
+_EXAMPLES = """\
+Credentials, profile, region and endpoint are those of the standard AWS variables and files.
+
+examples:
+  headpose-fast upload HeadPoseData_trn_test_x15_py2.pkl s3://my-bucket/headpose/datasets
+  headpose-fast upload mine.pkl s3://my-bucket/mine.pkl --upload-args StorageClass=STANDARD_IA
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = arguments.new_parser(
+        "upload",
+        "Upload a bundle to S3, and check what arrived.",
+        _EXAMPLES,
+    )
+    made.add_argument("file", type=arguments.path, metavar="FILE", help="the bundle")
+    made.add_argument(
+        "address",
+        type=arguments.address,
+        metavar="ADDRESS",
+        help="s3://bucket/folder, or s3://bucket/name.pkl for an object of another name",
+    )
+    arguments.add_upload_args(made)
+    arguments.add_talk(made)
+    return made
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Upload a file."""
+    arguments.require_once(options, parser)
+    return send(options.file, options.address, options, {"path": options.file})
+
+
+def send(
+    file: str | Path, address: str, options: argparse.Namespace, facts: Mapping[str, object]
+) -> int:
+    """Upload a file and print the object's address."""
+    from headpose_fast.stores.s3 import upload
+
+    extra_args = dict(options.upload_args or ())
+    uploaded = upload(file, address, extra_args=extra_args, progress=not options.quiet)
+    return print_result(uploaded, {**facts, "uploaded": uploaded}, options)

@@ -1,0 +1,45 @@
+"""The command `verify`: whether a bundle is what it should be."""
+
+from __future__ import annotations
+
+import argparse
+
+from headpose_fast.cli import arguments
+from headpose_fast.cli.talk import print_result, say
+
+_EXAMPLES = """\
+examples:
+  headpose-fast verify HeadPoseData_trn_test_x15_py2.pkl
+  headpose-fast verify HeadPoseData_trn_test_x15_py2.pkl --input HeadPoseImageDatabase.tar.gz
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = arguments.new_parser(
+        "verify",
+        "Check every byte of a bundle: by its checksums, or by rendering it again.",
+        _EXAMPLES,
+    )
+    made.add_argument("file", type=arguments.path, metavar="FILE", help="the bundle")
+    made.add_argument(
+        "--input",
+        type=arguments.path,
+        metavar="PATH",
+        help="the database it was made of; all samples are rendered again and compared",
+    )
+    arguments.add_workers(made)
+    arguments.add_talk(made)
+    return made
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:  # noqa: ARG001
+    """Check a bundle."""
+    from headpose_fast.views.verification import verify
+
+    verified = verify(options.file, options.input, workers=options.workers)
+    if not options.quiet:
+        how = "and are what the database makes" if verified.rendered else "(no forgery is excluded)"
+        say(f"{verified.samples:,} samples have the right checksums {how}")
+    facts = {"path": verified.path, "samples": verified.samples, "rendered": verified.rendered}
+    return print_result(verified.path, facts, options)

@@ -1,0 +1,46 @@
+"""How the database names its files: person, series, number, tilt and pan."""
+
+from __future__ import annotations
+
+import re
+
+#: The published database: 15 people x 2 series x 93 photographs.
+PERSONS = range(1, 16)
+SERIES = range(1, 3)
+NUMBERS = range(93)
+
+TILTS = (-90, -60, -30, -15, 0, 15, 30, 60, 90)
+PANS = (-90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90)
+
+#: Members that belong to the database: `Person01/person01100-90+0.jpg` and its label, below any
+#: folders, or the same with `Personne` and `personne` of an older distribution. `wanted` lets a
+#: little more pass than is right, so that a misspelt angle is an error and not a stranger.
+NAME = re.compile(
+    r"(?:.*/)?(?P<name>Person(?P<ne>ne)?(?P<folder>\d\d)/"
+    r"(?P<stem>person(?(ne)ne)(?P<person>\d\d)(?P<series>\d)(?P<number>\d\d)"
+    r"(?P<tilt>[+-]\d+)(?P<pan>[+-]\d+))\.(?P<kind>jpg|txt))",
+    re.DOTALL | re.ASCII,
+)
+FOLDER = re.compile(r"Person(ne)?\d\d", re.ASCII)
+TILT_OF = {f"{tilt:+d}": tilt for tilt in TILTS}
+PAN_OF = {f"{pan:+d}": pan for pan in PANS}
+
+
+def identity_of(match: re.Match[str]) -> tuple[int, int, int]:
+    """Person, series and number of a name, or ValueError saying what is wrong with it."""
+    person, series, number = int(match["person"]), int(match["series"]), int(match["number"])
+    if match["person"] != match["folder"]:
+        raise ValueError(f"person {match['person']} in the folder of person {match['folder']}")
+    if person == 0:
+        raise ValueError("people are numbered from 01")
+    if series not in SERIES:
+        raise ValueError(f"series {series} is neither 1 nor 2")
+    if number not in NUMBERS:
+        raise ValueError(f"number {number} is not one of 00 to 92")
+    if match["tilt"] not in TILT_OF:
+        raise ValueError(f"tilt {match['tilt']} is not one of {', '.join(TILT_OF)}")
+    if match["pan"] not in PAN_OF:
+        raise ValueError(f"pan {match['pan']} is not one of {', '.join(PAN_OF)}")
+    if abs(TILT_OF[match["tilt"]]) == 90 and match["pan"] != "+0":
+        raise ValueError(f"at tilt {match['tilt']} pan must be +0")
+    return person, series, number

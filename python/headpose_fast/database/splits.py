@@ -1,0 +1,32 @@
+"""Who is tested with: the original script's people, or a fold of the database's own protocols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from operator import index
+
+#: The people that the original script tests with.
+TEST_PERSONS = (5, 10, 15)
+
+#: Known faces train on one series and test on the other, unknown faces leave one person out.
+_FOLD = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
+
+
+def test_with(
+    test_persons: Collection[int] | None, fold: str | None
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the people and the series to test with.
+
+    Raises ValueError if `fold` is none of the protocols' folds, or both are given.
+    """
+    if fold is None:
+        persons = TEST_PERSONS if test_persons is None else test_persons
+        return frozenset(map(index, persons)), frozenset()
+    if test_persons is not None:
+        raise ValueError("split and test_persons exclude each other")
+    match = _FOLD.fullmatch(fold)
+    if match is None:
+        raise ValueError(f"split must be known:1, known:2 or unknown:PERSON, not {fold!r}")
+    tested = frozenset({int(match[2] or match[4])})
+    return (frozenset(), tested) if match[1] else (tested, frozenset())

@@ -1,0 +1,100 @@
+"""The job: the samples of a bundle, described before any of them is rendered.
+
+Everything that makes, checks or explains samples starts from a `Job`. It holds photographs and
+crops but no pixels of samples, and depends on nothing but a database and options: the same two make
+the same job on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.errors import DatabaseError
+from headpose_fast.samples.crops import plan_crops
+from headpose_fast.samples.options import Options
+
+#: The parts of a job, and how the names of their arrays begin.
+PREFIXES = {"train": "trn", "test": "test"}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The samples to train with, or those to test with."""
+
+    #: `train` or `test`.
+    name: str
+    photographs: tuple[Photograph, ...]
+    #: int32 (passes, photographs, 4): x, y, width and height in pixels. Row `k * n + i` of the
+    #: part's arrays is pass k of photograph i of n.
+    crops: NDArray[np.int32]
+
+    @property
+    def prefix(self) -> str:
+        """How the names of its arrays begin."""
+        return PREFIXES[self.name]
+
+    @property
+    def rows(self) -> int:
+        """Number of samples."""
+        return len(self.crops) * len(self.photographs)
+
+    def jpegs(self) -> list[bytes]:
+        """The photographs' files."""
+        return [photograph.jpeg for photograph in self.photographs]
+
+    def labels(self) -> NDArray[np.float32]:
+        """Tilt and pan of every sample in units of 90 degrees, divided in float32: (rows, 2)."""
+        once = np.array([(p.tilt, p.pan) for p in self.photographs], np.float32) / np.float32(90)
+        return np.tile(once, (len(self.crops), 1))
+
+    def persons(self) -> tuple[int, ...]:
+        """The people in it, ascending."""
+        return tuple(sorted({photograph.person for photograph in self.photographs}))
+
+    def series(self) -> tuple[int, ...]:
+        """The series in it, ascending."""
+        return tuple(sorted({photograph.series for photograph in self.photographs}))
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is rendered: two parts, of samples of one size."""
+
+    options: Options
+    #: Of the database: see `Database.digest`.
+    digest: str
+    train: Part
+    test: Part
+
+    @classmethod
+    def plan(cls, database: Database, digest: str, options: Options) -> Job:
+        """Split a database and plan its crops.
+
+        Raises:
+            DatabaseError: A part would be empty, or a face box allows no crop.
+
+        """
+        train, test = database.split(options.test_persons, options.test_series)
+        for part, verb in ((train, "train"), (test, "test")):
+            if not part:
+                raise DatabaseError([f"{database.path}: there are no photographs to {verb} with"])
+        crops = plan_crops(
+            train,
+            test,
+            num_data_aug=options.num_data_aug,
+            num_data_aug_val=options.num_data_aug_val,
+            aspect_ratio=options.aspect_ratio,
+            seed=options.seed,
+        )
+        return cls(
+            options, digest, Part("train", train, crops.train), Part("test", test, crops.test)
+        )
+
+    @property
+    def parts(self) -> tuple[Part, Part]:
+        """Both parts, in the order of a bundle's arrays."""
+        return self.train, self.test

@@ -1,0 +1,131 @@
+"""The options of a job: what its samples follow from, besides the database. NumPy is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from operator import index
+from typing import Any, Literal
+
+from headpose_fast.database.splits import test_with
+
+AspectRatio = Literal[0, 1]
+
+#: Width and height of a sample in pixels, by aspect ratio option.
+SIZES: dict[int, tuple[int, int]] = {1: (84, 84), 0: (96, 54)}
+
+MOST_SEED = 2**32 - 1
+
+#: Most pixels of a sample's side: a dozen samples, of 3 MB each then, are in memory at once.
+MOST_SIDE = 512
+
+#: Threads that a caller may ask for.
+MOST_WORKERS = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that are in their ranges."""
+
+    #: Passes over the photographs to train with, and over those to test with.
+    num_data_aug: int
+    num_data_aug_val: int
+    aspect_ratio: AspectRatio
+    seed: int
+    #: Ascending.
+    test_persons: tuple[int, ...]
+    test_series: tuple[int, ...]
+    #: Width and height of the samples in pixels.
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option that is out of its range."""
+        if min(self.num_data_aug, self.num_data_aug_val) < 1:
+            raise ValueError("the numbers of passes must be at least 1")
+        sample_size(self.aspect_ratio, self.size)
+        require_seed(self.seed)
+
+    @classmethod
+    def chosen(
+        cls,
+        num_data_aug: int,
+        num_data_aug_val: int,
+        aspect_ratio: int,
+        seed: int,
+        *,
+        test_persons: Collection[int] | None,
+        split: str | None,
+        size: tuple[int, int] | None,
+    ) -> Options:
+        """Make them of what `prepare` takes, where None stands for the original script's."""
+        persons, series = test_with(test_persons, split)
+        return cls(
+            num_data_aug=index(num_data_aug),
+            num_data_aug_val=index(num_data_aug_val),
+            size=sample_size(aspect_ratio, size),
+            aspect_ratio=1 if aspect_ratio == 1 else 0,
+            seed=index(seed),
+            test_persons=tuple(sorted(persons)),
+            test_series=tuple(sorted(series)),
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Give them as a bundle's trailer has them; the size is that of its arrays."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if name != "size"
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], size: tuple[int, int]) -> Options:
+        """Read what `recorded` gave.
+
+        Raises:
+            TypeError: They are no options.
+            ValueError: They are those of other arrays.
+
+        """
+        fields = {**record}
+        for name in ("test_persons", "test_series"):
+            if not isinstance(fields[name], list):
+                raise TypeError(f"{name} is not a list")
+            fields[name] = tuple(fields[name])
+        for name, value in fields.items():
+            if any(type(v) is not int for v in (value if isinstance(value, tuple) else [value])):
+                raise TypeError(f"{name} is not made of whole numbers")
+        return cls(**fields, size=size)
+
+
+def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return width and height of the samples: `size`, or the original script's for None.
+
+    Raises ValueError if `size` has not the proportions of the crops, 1:1 or 16:9, or a side is not
+    1 to `MOST_SIDE` pixels.
+    """
+    if aspect_ratio not in SIZES:
+        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
+    if size is None:
+        return SIZES[aspect_ratio]
+    width, height = map(index, size)
+    if not 1 <= min(width, height) <= max(width, height) <= MOST_SIDE:
+        raise ValueError(f"size must be 1 to {MOST_SIDE} pixels a side, not {width}x{height}")
+    across, down = (1, 1) if aspect_ratio == 1 else (16, 9)
+    if width * down != height * across:
+        raise ValueError(
+            f"size {width}x{height} would distort the crops, which are {across}:{down} with "
+            f"aspect ratio {aspect_ratio}"
+        )
+    return width, height
+
+
+def require_seed(seed: int) -> None:
+    """Raise ValueError if this is no seed."""
+    if not 0 <= seed <= MOST_SEED:
+        raise ValueError(f"seed must be 0 to {MOST_SEED}, not {seed!r}")
+
+
+def require_workers(workers: int | None) -> None:
+    """Raise ValueError if this is no number of threads."""
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f"workers must be 1 to {MOST_WORKERS:,}, not {workers}")

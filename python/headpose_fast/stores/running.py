@@ -1,0 +1,157 @@
+"""An upload under way: what boto3 reports of it, and the threads that it runs in."""
+
+# ruff: noqa: ANN401 (boto3 has no types)
+from __future__ import annotations
+
+import hashlib
+import shlex
+import threading
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import IO, Any
+
+from headpose_fast.errors import UploadError
+from headpose_fast.stores.addresses import Destination
+
+#: What answers must have. Other servers than stores may answer too.
+_NEEDED = {
+    "CreateMultipartUpload": ("UploadId",),
+    "UploadPart": ("ETag",),
+    "HeadObject": ("ContentLength", "ETag"),
+}
+
+
+class Running:
+    """What is known of a transfer, from boto3's events in boto3's threads."""
+
+    def __init__(self, target: Destination, require_unchanged: Callable[[], None]) -> None:
+        """Begin a transfer; `require_unchanged` raises if the file was changed meanwhile."""
+        self.target = target
+        self._require_unchanged = require_unchanged
+        #: Bytes sent, but for those of requests that failed.
+        self.sent = 0
+        #: Set when nothing happens any more.
+        self.ended = threading.Event()
+        #: Of a multipart upload that is neither completed nor aborted.
+        self.upload_id: str | None = None
+        self._future: Any = None
+        #: MD5s by number of the part; 0 for a file that is sent at once.
+        self._digests: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+
+    def on_queued(self, future: Any, **_: Any) -> None:
+        """Keep the transfer's future."""
+        self._future = future
+
+    def on_progress(self, bytes_transferred: int, **_: Any) -> None:
+        """Count bytes; a failed request takes them back."""
+        with self._lock:
+            self.sent += bytes_transferred
+
+    def on_done(self, **_: Any) -> None:
+        """Note the end."""
+        self.ended.set()
+
+    def listen(self, events: Any) -> None:
+        """Have a client tell what happens, and send MD5s."""
+        for request in ("PutObject", "UploadPart"):
+            events.register(f"before-parameter-build.s3.{request}", self._add_digest)
+            events.register_first(f"needs-retry.s3.{request}", self._before_retry)
+        events.register("after-call.s3", self._after_call)
+        events.register("after-call.s3.CompleteMultipartUpload", self.after_end)
+        events.register("after-call.s3.AbortMultipartUpload", self.after_end)
+
+    def _add_digest(self, params: dict[str, Any], **_: Any) -> None:
+        if any(name.startswith("Checksum") for name in params):
+            return  # One is enough, and directory buckets refuse MD5s.
+        digest = _md5(params["Body"])
+        self._digests[params.get("PartNumber", 0)] = digest
+        params["ContentMD5"] = b64encode(digest).decode()
+
+    def _before_retry(self, **_: Any) -> None:
+        from s3transfer.exceptions import CancelledError
+
+        # Reading the body fails once the transfer has, which botocore takes for a lost connection.
+        if self._future is not None and self._future.done():
+            raise CancelledError
+        # A shorter file has fewer bytes than were announced, which the store awaits in vain.
+        self._require_unchanged()
+
+    def _after_call(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
+        if http_response.status_code >= 300:
+            return
+        for name in _NEEDED.get(model.name, ()):
+            if name not in parsed:
+                raise UploadError(
+                    f"{self.target}: the store's answer has no {name}, check AWS_ENDPOINT_URL"
+                )
+        if model.name == "CreateMultipartUpload":
+            self.upload_id = parsed["UploadId"]
+
+    def after_end(self, http_response: Any, **_: Any) -> None:
+        """Note that a multipart upload is completed or aborted."""
+        # 404: it is no more.
+        if http_response.status_code < 300 or http_response.status_code == 404:
+            self.upload_id = None
+
+    def etag(self) -> str | None:
+        """Give the ETag that S3 makes of the MD5s, if they were sent."""
+        if not self._digests:
+            return None
+        if 0 in self._digests:
+            return self._digests[0].hex()
+        parts = b"".join(digest for _, digest in sorted(self._digests.items()))
+        return f"{hashlib.md5(parts, usedforsecurity=False).hexdigest()}-{len(self._digests)}"
+
+    def remains(self) -> str:
+        """Tell how to clear away what could not be aborted, if there is any."""
+        if self.upload_id is None:
+            return ""
+        bucket, key = self.target
+        command = ["aws", "s3api", "abort-multipart-upload", "--bucket", bucket, "--key", key]
+        return (
+            "; the parts that were sent stay in the bucket, and cost, until this is run: "
+            + shlex.join([*command, "--upload-id", self.upload_id])
+        )
+
+
+class Daemons(Executor):
+    """Threads that do not keep Python from ending while a connection stalls."""
+
+    def __init__(self, max_workers: int) -> None:
+        """Start the threads."""
+        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True) for _ in range(max_workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a thread call a function."""
+        future: Future[Any] = Future()
+        self._tasks.put((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """Have the threads end once the queue is empty."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            future, run = task
+            try:
+                future.set_result(run())
+            except BaseException as error:
+                future.set_exception(error)
+
+
+def _md5(body: IO[bytes]) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    while block := body.read(1 << 20):
+        digest.update(block)
+    body.seek(0)
+    return digest.digest()

@@ -1,0 +1,71 @@
+"""An index of a bundle's samples, and other files that belong to a bundle."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from headpose_fast.database.photographs import Database
+from headpose_fast.output import output_file, require_writable
+from headpose_fast.views.inspection import Inspection
+
+#: Columns of an index.
+_COLUMNS = (
+    *("array", "row", "person", "series", "number", "tilt", "pan"),
+    *("crop_x", "crop_y", "crop_width", "crop_height"),
+)
+
+
+def write_index(
+    inspection: Inspection, output: str | os.PathLike[str], database: Database | None
+) -> Path:
+    """Write a CSV file that tells of every sample which photograph and crop it is.
+
+    Its columns are `array` (trn or test), `row`, `person`, `series`, `number`, `tilt` and `pan` in
+    degrees, and `crop_x`, `crop_y`, `crop_width` and `crop_height` in pixels of the photograph.
+
+    Args:
+        inspection: What `inspect` found in the bundle.
+        output: The file to write; an existing one is replaced once the new one is complete.
+        database: What the bundle was made of, as `database_of` gives it.
+
+    Raises:
+        BundleError: The bundle does not tell its options, or the database is another or None.
+        OSError: The file cannot be written.
+        ValueError: The file would replace the bundle or the database.
+
+    """
+    job = inspection.job(database)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for part in job.parts:
+        known = [(p.person, p.series, p.number, p.tilt, p.pan) for p in part.photographs]
+        for row, crop in enumerate(part.crops.reshape(-1, 4).tolist()):
+            writer.writerow((part.prefix, row, *known[row % len(known)], *crop))
+    return write_beside(inspection, output, text.getvalue().encode(), database)
+
+
+def write_beside(
+    inspection: Inspection,
+    output: str | os.PathLike[str],
+    content: bytes,
+    database: Database | None,
+) -> Path:
+    """Write what belongs to a bundle into a file, complete or not at all.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: The file would replace the bundle or the database.
+
+    """
+    output = Path(output)
+    require_writable(output)
+    for source in (inspection.path, *([database.path] if database else [])):
+        if output.exists() and source.exists() and output.samefile(source):
+            raise ValueError(f"{output}: it would replace what it is made of")
+    with output_file(output, len(content), sync=False) as (_, file):
+        file.write(content)
+    return output

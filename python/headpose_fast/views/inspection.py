@@ -1,0 +1,179 @@
+"""What is in a bundle: facts for people and programs.
+
+Nothing here runs code that a file might hold, and no file is in memory whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headpose_fast.bundle.arrays import Bundle, Counts
+from headpose_fast.bundle.forms import reading
+from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
+from headpose_fast.job import PREFIXES, Job
+from headpose_fast.progress import Progress, bar
+from headpose_fast.text import plain
+from headpose_fast.views.counting import PoseCount, PoseRows, Range, Values
+from headpose_fast.views.origins import job_of
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found in a bundle."""
+
+    path: Path
+    #: Bytes in the file.
+    size: int
+    #: `original` for a file of the original script.
+    kind: str
+    #: By array, in the order of `Bundle`.
+    shapes: dict[str, tuple[int, ...]]
+    #: The headpose-fast that wrote it. This and the next two come from the trailer: None without.
+    version: str | None
+    #: What the samples follow from besides the database: options of `prepare`.
+    options: dict[str, Any] | None
+    #: The `Database.digest` of the database it was made of.
+    database: str | None
+    #: Value ranges by array.
+    values: dict[str, Values]
+    #: By `train` and `test`, and tilt and pan in degrees, the poses that occur.
+    poses: dict[str, dict[tuple[int, int], PoseRows]]
+    #: Samples with labels that are no pose of the database, by `train` and `test`.
+    other_labels: dict[str, int]
+
+    @property
+    def published(self) -> bool | None:
+        """Whether it was made of the published database; None if that is not known."""
+        return None if self.database is None else self.database == PUBLISHED_DIGEST
+
+    def job(self, database: Database | None) -> Job:
+        """Plan the job that it was made by, as `job_of` does."""
+        (train, _, height, width), (test, *_) = self.shapes["trn_im"], self.shapes["test_im"]
+        trailer = {"options": self.options, "database": self.database}
+        known = None if self.options is None else trailer
+        return job_of(self.path, Counts(train, test, height, width), known, database)
+
+    def facts(self) -> dict[str, Any]:
+        """Tell all of it in values that JSON has; `docs/inspect.md` explains them."""
+        return {
+            "path": os.fspath(self.path),
+            "size": self.size,
+            "kind": self.kind,
+            "version": self.version,
+            "options": self.options,
+            "database": self.database,
+            "published": self.published,
+            "arrays": {
+                name: {"shape": list(self.shapes[name]), **vars(self.values[name])}
+                for name in self.shapes
+            },
+            "poses": {
+                part: [
+                    {"tilt": tilt, "pan": pan, **rows._asdict()}
+                    for (tilt, pan), rows in self.poses[part].items()
+                ]
+                for part in PREFIXES
+            },
+            "other_labels": self.other_labels,
+        }
+
+    def __str__(self) -> str:
+        """Tell all of it in lines of at most 100 characters, but for long names and options."""
+        lines = [f"{plain(self.path)}: {self.size:,} bytes, {self.origin}"]
+        if self.options is None or self.database is None:
+            lines.append("options, seed, database: unknown, the file has no trailer")
+        else:
+            options = (f"{name} {json.dumps(value)}" for name, value in self.options.items())
+            lines.append(f"options: {', '.join(options)}")
+            published = "the published one" if self.published else "not the published one"
+            lines.append(f"database: {plain(self.database)} ({published})")
+        lines += ["", f"{'array':<12}{'shape':<24}{'minimum':>10}{'maximum':>10}{'mean':>10}"]
+        for name, shape in self.shapes.items():
+            values = self.values[name]
+            numbers = (values.minimum, values.maximum, values.mean)
+            told = "".join(f"{'-' if x is None else format(x, '.4g'):>10}" for x in numbers)
+            strange = f"   {values.not_finite:,} not finite" if values.not_finite else ""
+            lines.append(f"{name:<12}{' x '.join(map(str, shape)):<24}{told}{strange}")
+        for part, poses in self.poses.items():
+            lines += ["", f"{part} samples by tilt (rows) and pan (columns) in degrees"]
+            lines += _table(poses)
+            if self.other_labels[part]:
+                lines.append(f"{self.other_labels[part]:,} with labels that are none of its poses")
+        return "\n".join(lines)
+
+    @property
+    def origin(self) -> str:
+        """What wrote the file, in words."""
+        if self.kind == "original":
+            return "as the original script writes it"
+        return f"kind {self.kind}" + (
+            f", written by headpose-fast {plain(self.version)}" if self.version else ""
+        )
+
+
+def axes(poses: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Give the tilts and pans of a table of poses: up is above, and pan grows to the right."""
+    poses = list(poses)
+    return sorted({tilt for tilt, _ in poses}, reverse=True), sorted({pan for _, pan in poses})
+
+
+def _table(poses: dict[tuple[int, int], PoseRows]) -> Iterator[str]:
+    tilts, pans = axes(poses)
+    width = max([5, *(len(f" {rows.samples}") for rows in poses.values())])
+    if poses:
+        yield " " * 6 + "".join(f"{pan:>+{width}d}" for pan in pans)
+    for tilt in tilts:
+        row = (poses.get((tilt, pan)) for pan in pans)
+        yield f"{tilt:>+6d}" + "".join(f"{rows.samples if rows else '.':>{width}}" for rows in row)
+
+
+def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) -> Inspection:
+    """Look into a bundle of any kind, or a file of the original script, without the pickle machine.
+
+    All of it is read once, in pieces of a few megabytes.
+
+    Args:
+        path: The file.
+        progress: Is told the bytes read and the file's from time to time; True for a bar, in a
+            terminal or notebook.
+
+    Raises:
+        BundleError: The file is no such bundle, is damaged, or ends early. Array data is not
+            compared with its checksums: `verify` does that.
+        OSError: It cannot be read.
+
+    """
+    path = Path(path)
+    with reading(path) as reader, bar("inspect", "B", progress) as shown:
+        size = path.stat().st_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        ranges = {name: Range() for name in Bundle._fields}
+        counts = {f"{prefix}_output": PoseCount() for prefix in PREFIXES.values()}
+        for block in reader.blocks():
+            shapes[block.array] = block.shape
+            ranges[block.array].add(block.rows)
+            if block.array in counts:
+                counts[block.array].add(block.first_row, block.rows)
+            if shown is not None:
+                shown(block.end, size)
+        if shown is not None:
+            shown(size, size)
+        trailer = reader.trailer or {}
+        by_part = {part: counts[f"{prefix}_output"] for part, prefix in PREFIXES.items()}
+        return Inspection(
+            path=path,
+            size=size,
+            kind=reader.kind,
+            shapes=shapes,
+            version=trailer.get("headpose_fast"),
+            options=trailer.get("options"),
+            database=trailer.get("database"),
+            values={name: values.result() for name, values in ranges.items()},
+            poses={part: count.poses() for part, count in by_part.items()},
+            other_labels={part: count.others for part, count in by_part.items()},
+        )

@@ -1,0 +1,92 @@
+//! What the functions of the module share: errors, interrupts, arguments that belong together.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use numpy::{PyArray3, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+
+use crate::crops::Crop;
+use crate::render::{self, RenderError, Run, Size};
+
+pub type Failures = Vec<(usize, String)>;
+
+pub fn failures<E: ToString>(errors: Vec<(usize, E)>) -> Failures {
+    errors.into_iter().map(|(i, error)| (i, error.to_string())).collect()
+}
+
+/// An `OSError`, of the subclass that fits, which names the file.
+pub fn os_error(error: io::Error, path: &Path) -> PyErr {
+    match error.raw_os_error() {
+        Some(code) => {
+            // Rust writes the code behind the reason; Python writes it in front of it.
+            let reason = error.to_string();
+            let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((code, reason, path.as_os_str().to_owned()))
+        }
+        None => PyOSError::new_err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Whether Ctrl-C was not pressed; keeps the exception if it was.
+pub fn keep_going(interrupt: &mut PyResult<()>) -> bool {
+    *interrupt = Python::attach(|py| py.check_signals());
+    interrupt.is_ok()
+}
+
+/// Crops of an array (passes, photographs, 4), and how many photographs there are.
+pub fn crops_of(array: &Bound<'_, PyArray3<i32>>, jpegs: usize) -> PyResult<Vec<Crop>> {
+    if array.shape()[1..] != [jpegs, 4] {
+        return Err(PyValueError::new_err(format!(
+            "crops must have the shape (passes, {jpegs}, 4), not {:?}",
+            array.shape()
+        )));
+    }
+    let crops = array.try_readonly()?;
+    let crop = |row: &[i32]| Crop { x: row[0], y: row[1], w: row[2], h: row[3] };
+    Ok(crops.as_slice()?.chunks_exact(4).map(crop).collect())
+}
+
+pub fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {
+    Ok(match workers {
+        Some(workers) => workers,
+        None => available_parallelism()?,
+    }
+    .get())
+}
+
+/// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed and
+/// to tell `progress` how many samples are done. `output` is named when writing fails.
+#[expect(clippy::too_many_arguments)]
+pub fn run<R: Run>(
+    py: Python<'_>,
+    jpegs: &[PyBackedBytes],
+    crops: &[Crop],
+    size: Size,
+    runs: Vec<R>,
+    workers: Option<NonZeroUsize>,
+    progress: Option<Py<PyAny>>,
+    output: &Path,
+) -> PyResult<Failures> {
+    let workers = workers_or_all(workers)?;
+    let mut interrupt = Ok(());
+    let poll = |done: usize| {
+        interrupt = Python::attach(|py| {
+            py.check_signals()?;
+            progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
+        });
+        interrupt.is_ok()
+    };
+    let result = py.detach(|| render::render(jpegs, crops, size, runs, workers, poll));
+    interrupt?;
+    match result {
+        Ok(()) => Ok(Vec::new()),
+        Err(RenderError::Photographs(errors)) => Ok(failures(errors)),
+        Err(RenderError::Output(error)) => Err(os_error(error, output)),
+        Err(RenderError::Cancelled) => unreachable!("cancelled by nothing but an interrupt"),
+    }
+}
