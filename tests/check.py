@@ -36,6 +36,8 @@ def steps(*, quick: bool) -> list[list[str]]:
         [*python, "ruff", "format", "--check", "."],
         [*python, "ruff", "check", "."],
         [*python, "mypy"],
+        [str(PYTHON.with_name("lint-imports")), "--no-logo"],
+        [str(PYTHON.with_name("stubtest")), "headpose_fast"],
         [*python, "pytest", "-rs", *(["-m", "not full"] if quick else [])],
         [str(PYTHON), "tests/wheel.py"],
         [str(PYTHON), "benchmarks/run.py", "--short"],

@@ -49,7 +49,7 @@ def check_sdist(path: Path) -> None:
     """Exit unless an sdist is small and holds all sources and nothing strange."""
     with tarfile.open(path) as archive:
         names = {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in archive.getnames()}
-    sources = {source.relative_to(ROOT).as_posix() for source in (ROOT / "rust").glob("*.rs")}
+    sources = {source.relative_to(ROOT).as_posix() for source in (ROOT / "rust").rglob("*.rs")}
     sources |= {f"python/headpose_fast/{name}" for name in _package()}
     sources |= {"Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", *LICENCES}
     others = {name for name in names - sources if not name.startswith(_TESTS)}
@@ -103,7 +103,11 @@ def run_job(wheel: Path, requirements: Sequence[str]) -> None:
 def _package() -> set[str]:
     """Name the files of the Python package, but the compiled one."""
     folder = ROOT / "python" / "headpose_fast"
-    return {path.name for path in folder.iterdir() if path.suffix in (".py", ".pyi", ".typed")}
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix in (".py", ".pyi", ".typed")
+    }
 
 
 def _only(folder: Path, pattern: str) -> Path:
