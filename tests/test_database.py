@@ -19,8 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headpose_fast import Database, DatabaseError, FaceBox, Limits, open_database
-from headpose_fast.database.labels import parse_label
-from headpose_fast.database.names import PANS, TILTS
+from headpose_fast.database.names import PANS, TILTS, parse_label
 
 JPEG = (GOLDEN / "jpeg" / "420_64x40_q70_restart.jpg").read_bytes()
 LABEL = b"person01100-90+0.jpg\n\nFace\n192\n237\n126\n94\n"

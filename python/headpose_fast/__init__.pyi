@@ -1,10 +1,10 @@
 from headpose_fast._core import __version__ as __version__
 from headpose_fast.bundle.arrays import Bundle as Bundle
 from headpose_fast.bundle.loading import load as load
-from headpose_fast.database.labels import FaceBox as FaceBox
-from headpose_fast.database.limits import Limits as Limits
+from headpose_fast.database.names import FaceBox as FaceBox
 from headpose_fast.database.photographs import Database as Database
 from headpose_fast.database.photographs import Photograph as Photograph
+from headpose_fast.database.reading import Limits as Limits
 from headpose_fast.database.reading import open_database as open_database
 from headpose_fast.errors import (
     BundleError as BundleError,
@@ -17,8 +17,8 @@ from headpose_fast.errors import (
 )
 from headpose_fast.pipeline import Prepared as Prepared
 from headpose_fast.pipeline import prepare as prepare
-from headpose_fast.samples.crops import Crops as Crops
-from headpose_fast.samples.crops import plan_crops as plan_crops
+from headpose_fast.samples.rendering import Crops as Crops
+from headpose_fast.samples.rendering import plan_crops as plan_crops
 from headpose_fast.samples.rendering import render as render
 from headpose_fast.stores.s3 import upload as upload
 from headpose_fast.views.inspection import Inspection as Inspection

@@ -7,6 +7,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "__version__",
+    "checksums",
+    "compare_with_file",
+    "create_file",
+    "jpeg_sizes",
+    "plan_crops",
+    "read_archive",
+    "render_samples",
+    "render_to_file",
+]
+
 __version__: str
 
 class _Limits(Protocol):

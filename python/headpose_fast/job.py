@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from headpose_fast.database.photographs import Database, Photograph
 from headpose_fast.errors import DatabaseError
-from headpose_fast.samples.crops import plan_crops
 from headpose_fast.samples.options import Options
+from headpose_fast.samples.rendering import plan_crops
 
 #: The parts of a job, and how the names of their arrays begin.
 PREFIXES = {"train": "trn", "test": "test"}

@@ -11,8 +11,8 @@ from pathlib import Path
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
-from headpose_fast.database.limits import Limits
 from headpose_fast.database.photographs import PUBLISHED_DIGEST
+from headpose_fast.database.reading import Limits
 from headpose_fast.errors import DatabaseError
 from headpose_fast.job import Job
 from headpose_fast.output import output_file, require_writable

@@ -19,7 +19,7 @@ from headpose_fast.bundle.arrays import Block, Bundle, Counts
 from headpose_fast.bundle.placed import ArrayLayout, Layout, PlacedKind, Spans
 from headpose_fast.bundle.trailer import read_trailer, write_trailer
 from headpose_fast.job import Job, Part
-from headpose_fast.samples.crops import raise_failures
+from headpose_fast.samples.rendering import raise_failures
 
 #: Array data that is read at once.
 _BLOCK_BYTES = 1 << 20

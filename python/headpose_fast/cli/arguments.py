@@ -1,8 +1,10 @@
 """Arguments of the command line: their types, and options that commands share."""
 
+# ruff: noqa: ANN401 (argparse is typed so)
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,33 +24,36 @@ def new_parser(command: str, description: str, epilog: str) -> argparse.Argument
     )
 
 
+def adder(parser: argparse._ActionsContainer) -> Callable[..., None]:
+    """Give a function that adds an argument: its name, type, metavar, help and further settings."""
+
+    def add(
+        name: str, parse: Callable[[str], Any], shape: str | None, text: str, **more: Any
+    ) -> None:
+        if "default" in more:
+            text += " (default: %(default)s)"
+        parser.add_argument(name, type=parse, metavar=shape, help=text, **more)
+
+    return add
+
+
 def add_upload_args(parser: argparse.ArgumentParser) -> None:
     """Add the option for arguments of boto3."""
-    parser.add_argument(
-        "--upload-args",
-        type=upload_arg,
-        action="append",
-        metavar="KEY=VALUE",
-        help="an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated",
-    )
+    text = "an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated"
+    adder(parser)("--upload-args", upload_arg, "KEY=VALUE", text, action="append")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option for the number of threads."""
-    parser.add_argument(
-        "--workers",
-        type=integer(1, MOST_WORKERS),
-        metavar="N",
-        help="threads (default: one for each core that this process may use)",
-    )
+    text = "threads (default: one for each core that this process may use)"
+    adder(parser)("--workers", integer(1, MOST_WORKERS), "N", text)
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
     """Add the options for what is printed."""
-    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
-    parser.add_argument(
-        "--json", action="store_true", help="a JSON object on stdout in place of the path"
-    )
+    flag = functools.partial(parser.add_argument, action="store_true")
+    flag("--quiet", help="print no progress and no summary")
+    flag("--json", help="print a JSON object on stdout instead of the path")
 
 
 def require_once(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -16,36 +16,16 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    made = arguments.new_parser(
-        "inspect",
-        "Tell what is in a bundle: shapes, options, seed, poses, values.",
-        _EXAMPLES,
-    )
-    add = made.add_argument
-    add(
-        "file",
-        type=arguments.path,
-        metavar="FILE",
-        help="the bundle, or a file of the original script",
-    )
-    add(
-        "--picture",
-        type=arguments.png,
-        metavar="FILE.png",
-        help="draw samples of all poses, and a photograph with its crops if the database is found",
-    )
-    add(
-        "--index",
-        type=arguments.path,
-        metavar="FILE.csv",
-        help="list the photograph, labels and crop of every sample",
-    )
-    add(
-        "--input",
-        type=arguments.path,
-        metavar="PATH",
-        help="the database it was made of (default: as found in the current folder or the cache)",
-    )
+    text = "Show what is in a bundle: shapes, options, seed, poses, values."
+    made = arguments.new_parser("inspect", text, _EXAMPLES)
+    add = arguments.adder(made)
+    add("file", arguments.path, "FILE", "the bundle, or a file of the original script")
+    text = "draw samples of all poses, and a photograph with its crops if the database is found"
+    add("--picture", arguments.png, "FILE.png", text)
+    text = "list the photograph, labels and crop of every sample"
+    add("--index", arguments.path, "FILE.csv", text)
+    text = "the database it was made of (default: as found in the current folder or the cache)"
+    add("--input", arguments.path, "PATH", text)
     arguments.add_talk(made)
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _MOST_PASSES = 9999
 
 _EXAMPLES = """\
 commands:
-  headpose-fast inspect FILE   tell what is in such a file, or draw it
+  headpose-fast inspect FILE   show what is in such a file, or draw it
   headpose-fast verify FILE    check every byte of it
   headpose-fast upload FILE s3://BUCKET/FOLDER
 
@@ -39,108 +40,48 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    made = arguments.new_parser(
-        "",
-        "Turn the Head Pose Image Database into one pickle of augmented crops.",
-        _EXAMPLES,
-    )
-    add = made.add_argument
-    add(
-        "--num-data-aug",
-        type=arguments.integer(1, _MOST_PASSES),
-        default=15,
-        metavar="N",
-        help="crops of each photograph to train with (default: %(default)s)",
-    )
-    add(
-        "--num-data-aug-val",
-        type=arguments.integer(1, _MOST_PASSES),
-        default=3,
-        metavar="N",
-        help="crops of each photograph to test with (default: %(default)s)",
-    )
+    text = "Turn the Head Pose Image Database into one pickle of augmented crops."
+    made = arguments.new_parser("", text, _EXAMPLES)
+    add, flag = arguments.adder(made), partial(made.add_argument, action="store_true")
+    passes = arguments.integer(1, _MOST_PASSES)
+    add("--num-data-aug", passes, "N", "crops of each training photograph", default=15)
+    add("--num-data-aug-val", passes, "N", "crops of each test photograph", default=3)
     sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
-    add(
-        "--aspect-ratio",
-        type=int,
-        choices=SIZES,
-        default=1,
-        help="proportions of the crops, 1:1 or 16:9, and size of the samples: "
-        f"{sizes} (default: %(default)s)",
-    )
-    add(
-        "--size",
-        type=arguments.size,
-        metavar="WxH",
-        help="another size of the samples in pixels, of the same proportions, such as 224x224",
-    )
+    text = f"proportions of the crops, 1:1 or 16:9, and size of the samples, {sizes}"
+    add("--aspect-ratio", int, None, text, choices=SIZES, default=1)
+    text = "another size of the samples in pixels, of the same proportions, such as 224x224"
+    add("--size", arguments.size, "WxH", text)
     source = made.add_mutually_exclusive_group()
-    source.add_argument(
-        "--input",
-        type=arguments.path,
-        metavar="PATH",
-        help="the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address (default: "
-        "HeadPoseImageDatabase.tar.gz or Person01 in the current folder, else it is downloaded)",
+    text = (
+        "the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address (default: "
+        "HeadPoseImageDatabase.tar.gz or Person01 in the current folder; if neither is there, it "
+        "is downloaded)"
     )
-    source.add_argument(
-        "--sample",
-        action="store_true",
-        help="use the built-in sample database of rendered heads",
+    arguments.adder(source)("--input", arguments.path, "PATH", text)
+    text = "use the built-in sample database of rendered heads"
+    source.add_argument("--sample", action="store_true", help=text)
+    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)"
+    add("--output", arguments.path, "PATH", text)
+    seed = arguments.integer(0, MOST_SEED)
+    add("--seed", seed, "N", "seed of the random crops", default=0)
+    split = arguments.adder(made.add_mutually_exclusive_group())
+    text = f"people to test with (default: {','.join(map(str, TEST_PERSONS))})"
+    split("--test-persons", arguments.persons, "N,N,...", text)
+    text = (
+        "test with a fold of the database's own protocols: known:1 or known:2 (known faces: that "
+        "series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)"
     )
-    add(
-        "--output",
-        type=arguments.path,
-        metavar="PATH",
-        default=".",
-        help="file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)",
-    )
-    add(
-        "--seed",
-        type=arguments.integer(0, MOST_SEED),
-        default=0,
-        metavar="N",
-        help="of the random crops (default: %(default)s)",
-    )
-    split = made.add_mutually_exclusive_group()
-    split.add_argument(
-        "--test-persons",
-        type=arguments.persons,
-        metavar="N,N,...",
-        help=f"people to test with (default: {','.join(map(str, TEST_PERSONS))})",
-    )
-    split.add_argument(
-        "--split",
-        metavar="FOLD",
-        help="test with a fold of the database's own protocols: known:1 or known:2 (known faces: "
-        "that series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)",
-    )
-    add(
-        "--pickle",
-        choices=KINDS,
-        default="any",
-        help="who can load the file: any Python, Python 2.7, or Python 3, the fastest "
-        "(default: %(default)s)",
-    )
-    add(
-        "--allow-incomplete",
-        action="store_true",
-        help="go on although photographs of the published database lack",
-    )
-    add(
-        "--sync",
-        action="store_true",
-        help="wait until the file is on the disk, where it survives a power cut",
-    )
-    add(
-        "--upload",
-        type=arguments.address,
-        metavar="ADDRESS",
-        help="then upload the file to this folder, s3://bucket/folder",
-    )
+    split("--split", str, "FOLD", text)
+    text = "who can load the file: any Python, Python 2.7, or Python 3, which is fastest"
+    add("--pickle", str, None, text, choices=KINDS, default="any")
+    flag("--allow-incomplete", help="go on although published photographs are missing")
+    flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
+    text = "then upload the file to this folder, s3://bucket/folder"
+    add("--upload", arguments.address, "ADDRESS", text)
     arguments.add_upload_args(made)
     arguments.add_workers(made)
     arguments.add_talk(made)
-    add("--version", action="version", version=f"%(prog)s {__version__}")
+    made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return made
 
 

@@ -20,18 +20,12 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    made = arguments.new_parser(
-        "upload",
-        "Upload a bundle to S3, and check what arrived.",
-        _EXAMPLES,
-    )
-    made.add_argument("file", type=arguments.path, metavar="FILE", help="the bundle")
-    made.add_argument(
-        "address",
-        type=arguments.address,
-        metavar="ADDRESS",
-        help="s3://bucket/folder, or s3://bucket/name.pkl for an object of another name",
-    )
+    text = "Upload a bundle to S3, and check what arrived."
+    made = arguments.new_parser("upload", text, _EXAMPLES)
+    add = arguments.adder(made)
+    add("file", arguments.path, "FILE", "the bundle")
+    text = "s3://bucket/folder, or s3://bucket/name.pkl for an object of another name"
+    add("address", arguments.address, "ADDRESS", text)
     arguments.add_upload_args(made)
     arguments.add_talk(made)
     return made

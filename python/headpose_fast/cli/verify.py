@@ -16,18 +16,12 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    made = arguments.new_parser(
-        "verify",
-        "Check every byte of a bundle: by its checksums, or by rendering it again.",
-        _EXAMPLES,
-    )
-    made.add_argument("file", type=arguments.path, metavar="FILE", help="the bundle")
-    made.add_argument(
-        "--input",
-        type=arguments.path,
-        metavar="PATH",
-        help="the database it was made of; all samples are rendered again and compared",
-    )
+    text = "Check every byte of a bundle: by its checksums, or by rendering it again."
+    made = arguments.new_parser("verify", text, _EXAMPLES)
+    add = arguments.adder(made)
+    add("file", arguments.path, "FILE", "the bundle")
+    text = "the database it was made of; all samples are rendered again and compared"
+    add("--input", arguments.path, "PATH", text)
     arguments.add_workers(made)
     arguments.add_talk(made)
     return made

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
-from headpose_fast.database.labels import FaceBox
-from headpose_fast.database.names import NUMBERS, PERSONS, SERIES
+from headpose_fast.database.names import NUMBERS, PERSONS, SERIES, FaceBox
 from headpose_fast.errors import DatabaseError
 
 #: `Database.digest` of the published database.

@@ -6,20 +6,47 @@ Nothing here runs code that a file might hold, and no file is in memory whole.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Bundle, Counts
 from headpose_fast.bundle.forms import reading
+from headpose_fast.database.names import PANS, TILTS
 from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
 from headpose_fast.job import PREFIXES, Job
 from headpose_fast.progress import Progress, bar
 from headpose_fast.text import plain
-from headpose_fast.views.counting import PoseCount, PoseRows, Range, Values
 from headpose_fast.views.origins import job_of
+
+#: Degrees by which a label may miss a pose: float32 misses by 1e-6.
+_NEAR = 0.01
+
+
+class PoseRows(NamedTuple):
+    """The samples of a pose."""
+
+    samples: int
+    #: Row of the first of them.
+    first_row: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """The range of an array's values, of those that are finite."""
+
+    #: None if there are none.
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    #: Infinities and NaNs, of which a bundle of this program has none.
+    not_finite: int
 
 
 @dataclass(frozen=True)
@@ -152,8 +179,8 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
     with reading(path) as reader, bar("inspect", "B", progress) as shown:
         size = path.stat().st_size
         shapes: dict[str, tuple[int, ...]] = {}
-        ranges = {name: Range() for name in Bundle._fields}
-        counts = {f"{prefix}_output": PoseCount() for prefix in PREFIXES.values()}
+        ranges = {name: _Range() for name in Bundle._fields}
+        counts = {f"{prefix}_output": _PoseCount() for prefix in PREFIXES.values()}
         for block in reader.blocks():
             shapes[block.array] = block.shape
             ranges[block.array].add(block.rows)
@@ -177,3 +204,65 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             poses={part: count.poses() for part, count in by_part.items()},
             other_labels={part: count.others for part, count in by_part.items()},
         )
+
+
+class _Range:
+    """Gathers an array's range, piece by piece."""
+
+    def __init__(self) -> None:
+        self._minimum, self._maximum = math.inf, -math.inf
+        self._sum = 0.0
+        self._values = self._not_finite = 0
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        with np.errstate(invalid="ignore"):
+            total = float(rows.sum(dtype=np.float64))
+        if not math.isfinite(total):
+            finite = rows[np.isfinite(rows)]
+            self._not_finite += rows.size - finite.size
+            if finite.size == 0:
+                return
+            rows, total = finite, float(finite.sum(dtype=np.float64))
+        self._minimum = min(self._minimum, float(rows.min()))
+        self._maximum = max(self._maximum, float(rows.max()))
+        self._sum += total
+        self._values += rows.size
+
+    def result(self) -> Values:
+        if not self._values:
+            return Values(None, None, None, self._not_finite)
+        mean = self._sum / self._values
+        return Values(self._minimum, self._maximum, mean, self._not_finite)
+
+
+class _PoseCount:
+    """Counts the poses of labels, piece by piece."""
+
+    def __init__(self) -> None:
+        self._samples = np.zeros(len(TILTS) * len(PANS), np.int64)
+        self._first_rows: dict[int, int] = {}
+        self.others = 0
+
+    def add(self, first: int, labels: NDArray[np.float32]) -> None:
+        # A signalling NaN warns when it is converted.
+        with np.errstate(invalid="ignore"):
+            degrees = labels.astype(np.float64) * 90
+        tilts = np.abs(degrees[:, :1] - TILTS) < _NEAR
+        pans = np.abs(degrees[:, 1:] - PANS) < _NEAR
+        # Straight up and down, heads do not turn.
+        level = np.abs(degrees[:, 0]) < 90 - _NEAR
+        ahead = pans[:, PANS.index(0)]
+        known = np.flatnonzero(tilts.any(axis=1) & pans.any(axis=1) & (level | ahead))
+        self.others += len(labels) - len(known)
+        poses = (tilts.argmax(axis=1) * len(PANS) + pans.argmax(axis=1))[known]
+        self._samples += np.bincount(poses, minlength=len(self._samples))
+        for pose, at in zip(*np.unique(poses, return_index=True), strict=True):
+            self._first_rows.setdefault(int(pose), first + int(known[at]))
+
+    def poses(self) -> dict[tuple[int, int], PoseRows]:
+        return {
+            (TILTS[pose // len(PANS)], PANS[pose % len(PANS)]): PoseRows(
+                int(self._samples[pose]), self._first_rows[pose]
+            )
+            for pose in sorted(self._first_rows)
+        }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 import io
 import json
+import math
 import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from headpose_fast.bundle.forms import reading
 from headpose_fast.bundle.protocol import Reader
@@ -20,30 +23,8 @@ from headpose_fast.database.photographs import Database
 from headpose_fast.images import photograph_image, sample_image
 from headpose_fast.job import PREFIXES
 from headpose_fast.text import plain, shortened
-from headpose_fast.views.counting import PoseRows
-from headpose_fast.views.drawing import (
-    EMPTY,
-    FAINT_INK,
-    FEW,
-    GAP,
-    INK,
-    MANY,
-    PAPER,
-    SMALL,
-    TEXT,
-    TITLE,
-    beside,
-    colour_of,
-    draw_box,
-    draw_grid,
-    draw_heading,
-    draw_line,
-    font_of,
-    mixed,
-    stack,
-)
 from headpose_fast.views.index import write_beside
-from headpose_fast.views.inspection import Inspection, axes
+from headpose_fast.views.inspection import Inspection, PoseRows, axes
 
 #: Samples are shown pixel by pixel, unless their longer side is outside these.
 _LEAST_SIDE, _MOST_SIDE = 64, 128
@@ -61,6 +42,15 @@ _LINE, _MOST_LINES = 130, 12
 #: Between what belongs together and what does not.
 _SECTION_GAP = 30
 _LEAST_WIDTH = 960
+
+#: Pixels between pictures of a grid.
+_GAP = 8
+
+_PAPER, _INK, _FAINT_INK = (255, 255, 255), (32, 36, 44), (96, 102, 114)
+_EMPTY, _FEW, _MANY = (246, 247, 249), (222, 232, 246), (38, 88, 160)
+_TITLE, _HEADING, _TEXT, _SMALL = 22, 15, 13, 11
+
+_Colour = tuple[int, int, int]
 
 
 def write_picture(
@@ -88,7 +78,7 @@ def write_picture(
         sections += [_pose_samples(reader, inspection, part) for part in PREFIXES]
     sections.append(_histograms(inspection))
     content = io.BytesIO()
-    stack(sections, _SECTION_GAP, _MARGIN, _LEAST_WIDTH).save(content, "PNG", optimize=True)
+    _stack(sections, _SECTION_GAP, _MARGIN, _LEAST_WIDTH).save(content, "PNG", optimize=True)
     return write_beside(inspection, output, content.getvalue(), database)
 
 
@@ -104,10 +94,10 @@ def _title(inspection: Inspection) -> Image.Image:
         facts += f"\n{', '.join(options)}\n{published} {plain(inspection.database)}"
     lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, _LINE)]
     name = shortened(plain(inspection.path.name), _LINE // 2)
-    return stack(
+    return _stack(
         [
-            draw_line(name, TITLE),
-            *(draw_line(line, TEXT, FAINT_INK) for line in lines[:_MOST_LINES]),
+            _text(name, _TITLE),
+            *(_text(line, _TEXT, _FAINT_INK) for line in lines[:_MOST_LINES]),
         ],
         4,
     )
@@ -133,10 +123,10 @@ def _pose_samples(reader: Reader, inspection: Inspection, part: str) -> Image.Im
         which = "the first samples"
     captions = [f"tilt {tilt:+.3g}, pan {pan:+.3g}" for tilt, pan in angles]
     shown, scale = _shown(reader.rows(f"{name}_im", rows))
-    heading = draw_heading(
+    heading = _heading(
         f"{part.capitalize()}: {which}", f"tilt and pan in degrees, as the file has them{scale}"
     )
-    return stack([heading, draw_grid(shown, captions, at)], 10)
+    return _stack([heading, _grid(shown, captions, at)], 10)
 
 
 def _longest_row(poses: dict[tuple[int, int], PoseRows]) -> dict[tuple[int, int], PoseRows]:
@@ -160,9 +150,9 @@ def _shown(samples: NDArray[np.float32]) -> tuple[list[Image.Image], str]:
 
 def _histograms(inspection: Inspection) -> Image.Image:
     tables = [
-        stack(
+        _stack(
             [
-                draw_heading(
+                _heading(
                     f"{part.capitalize()}: samples of each pose",
                     "rows: tilt, columns: pan"
                     + (f"; {others:,} of other labels" if others else ""),
@@ -173,40 +163,40 @@ def _histograms(inspection: Inspection) -> Image.Image:
         )
         for part, others in inspection.other_labels.items()
     ]
-    return beside(tables, _SECTION_GAP)
+    return _beside(tables, _SECTION_GAP)
 
 
 def _histogram(poses: dict[tuple[int, int], PoseRows]) -> Image.Image:
     """Draw a table of poses, the darker the more samples."""
     tilts, pans = axes(poses)
     most = max(rows.samples for rows in poses.values())
-    font = font_of(SMALL)
+    font = _font(_SMALL)
     width = max(40, int(font.getlength(f"{most:,}")) + 10)
     height, left, top = 24, 32, 20
-    table = Image.new("RGB", (left + width * len(pans), top + height * len(tilts)), PAPER)
+    table = Image.new("RGB", (left + width * len(pans), top + height * len(tilts)), _PAPER)
     draw = ImageDraw.Draw(table)
     for column, pan in enumerate(pans):
         x = left + column * width + width / 2
-        draw.text((x, top / 2), f"{pan:+d}", FAINT_INK, font, "mm")
+        draw.text((x, top / 2), f"{pan:+d}", _FAINT_INK, font, "mm")
     for row, tilt in enumerate(tilts):
         y = top + row * height
-        draw.text((left - 8, y + height / 2), f"{tilt:+d}", FAINT_INK, font, "rm")
+        draw.text((left - 8, y + height / 2), f"{tilt:+d}", _FAINT_INK, font, "rm")
         for column, pan in enumerate(pans):
             x = left + column * width
             box = (x, y, x + width - 2, y + height - 2)
             if (tilt, pan) not in poses:
-                draw.rectangle(box, EMPTY)
+                draw.rectangle(box, _EMPTY)
                 continue
             samples = poses[tilt, pan].samples
             share = samples / most
-            draw.rectangle(box, mixed(FEW, MANY, share))
+            draw.rectangle(box, _mixed(_FEW, _MANY, share))
             middle = (x + width / 2 - 1, y + height / 2 - 1)
-            draw.text(middle, f"{samples:,}", PAPER if share > 0.5 else INK, font, "mm")
+            draw.text(middle, f"{samples:,}", _PAPER if share > 0.5 else _INK, font, "mm")
     return table
 
 
 def _origin(inspection: Inspection, database: Database) -> Image.Image:
-    """Draw a photograph with its face box and crops, beside the samples they became."""
+    """Draw a photograph with its face box and crops, _beside the samples they became."""
     train = inspection.job(database).train
     # One that looks ahead shows best what was cut out.
     at = next((i for i, p in enumerate(train.photographs) if (p.tilt, p.pan) == (0, 0)), 0)
@@ -217,27 +207,124 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
         samples, scale = _shown(reader.rows("trn_im", rows))
     # Neighbours in the circle of hues are far from each other in time.
     hues = (number * 0.382 % 1 for number in range(len(crops)))
-    colours = [colour_of(colorsys.hsv_to_rgb(hue, 0.85, 0.9)) for hue in hues]
+    colours = [_bytes(colorsys.hsv_to_rgb(hue, 0.85, 0.9)) for hue in hues]
     image = photograph_image(photograph.name, photograph.jpeg)
     image.thumbnail(_PHOTOGRAPH_SIZE)
     factor = image.width / photograph.width
     draw = ImageDraw.Draw(image)
     for (x, y, width, height), colour in zip(crops, colours, strict=True):
-        draw_box(draw, (x, y, width, height), factor, colour, 2)
+        _draw_box(draw, (x, y, width, height), factor, colour, 2)
     cx, cy, width, height = photograph.face
-    draw_box(draw, (cx - width / 2, cy - height / 2, width, height), factor, (255, 255, 255), 3)
-    cell = max(samples[0].width + 6, int(font_of(SMALL).getlength(f"row {rows[-1]:,}"))) + GAP
-    columns = max(1, (_LEAST_WIDTH - image.width - _SECTION_GAP + GAP) // cell)
-    grid = draw_grid(
+    _draw_box(draw, (cx - width / 2, cy - height / 2, width, height), factor, (255, 255, 255), 3)
+    cell = max(samples[0].width + 6, int(_font(_SMALL).getlength(f"row {rows[-1]:,}"))) + _GAP
+    columns = max(1, (_LEAST_WIDTH - image.width - _SECTION_GAP + _GAP) // cell)
+    grid = _grid(
         samples,
         [f"row {row:,}" for row in rows],
         [divmod(number, columns) for number in range(len(rows))],
         colours,
     )
     passes = f"{len(crops)} of {len(train.crops)}" if len(crops) < len(train.crops) else ""
-    heading = draw_heading(
+    heading = _heading(
         f"Train: {'/'.join(photograph.name.split('/')[-2:])}",
         f"its face box (white), its crops{passes and f' in {passes} passes'}, and the samples they "
         f"became: their rows in trn_im{scale}",
     )
-    return stack([heading, beside([image, grid], _SECTION_GAP)], 10)
+    return _stack([heading, _beside([image, grid], _SECTION_GAP)], 10)
+
+
+def _grid(
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    at: Sequence[tuple[int, int]],
+    frames: Sequence[_Colour] | None = None,
+) -> Image.Image:
+    """Draw pictures above their captions, each in a row and column."""
+    cells = [
+        _stack(
+            [
+                ImageOps.expand(image, 3, frames[i]) if frames else image,
+                _text(caption, _SMALL, _FAINT_INK),
+            ],
+            3,
+            centred=True,
+        )
+        for i, (image, caption) in enumerate(zip(images, captions, strict=True))
+    ]
+    width = max(cell.width for cell in cells) + _GAP
+    height = max(cell.height for cell in cells) + _GAP
+    rows, columns = (max(places) + 1 for places in zip(*at, strict=True))
+    grid = Image.new("RGB", (columns * width - _GAP, rows * height - _GAP), _PAPER)
+    for cell, (row, column) in zip(cells, at, strict=True):
+        grid.paste(cell, (column * width + (width - _GAP - cell.width) // 2, row * height))
+    return grid
+
+
+def _draw_box(
+    draw: ImageDraw.ImageDraw,
+    box: tuple[float, float, float, float],
+    factor: float,
+    colour: _Colour,
+    line: int,
+) -> None:
+    """Outline x, y, width and height in a picture that was scaled by a factor."""
+    left, top, width, height = (value * factor for value in box)
+    draw.rectangle((left, top, left + width - 1, top + height - 1), None, colour, line)
+
+
+def _mixed(few: _Colour, many: _Colour, share: float) -> _Colour:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(few, many, strict=True))
+    return red, green, blue
+
+
+def _bytes(colour: tuple[float, float, float]) -> _Colour:
+    red, green, blue = (round(value * 255) for value in colour)
+    return red, green, blue
+
+
+def _heading(text: str, explained: str) -> Image.Image:
+    return _stack([_text(text, _HEADING), _text(explained, _TEXT, _FAINT_INK)], 2)
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+
+
+def _text(text: str, size: int, colour: _Colour = _INK) -> Image.Image:
+    """Draw a line of text; lines of one size have one height."""
+    font = _font(size)
+    ascent, descent = font.getmetrics()
+    image = Image.new("RGB", (math.ceil(font.getlength(text)) + 1, ascent + descent), _PAPER)
+    ImageDraw.Draw(image).text((0, 0), text, colour, font)
+    return image
+
+
+def _stack(
+    images: Sequence[Image.Image],
+    gap: int,
+    margin: int = 0,
+    least_width: int = 0,
+    *,
+    centred: bool = False,
+) -> Image.Image:
+    """Put pictures below each other."""
+    width = max(least_width, *(image.width for image in images))
+    height = sum(image.height for image in images) + gap * (len(images) - 1)
+    out = Image.new("RGB", (width + 2 * margin, height + 2 * margin), _PAPER)
+    y = margin
+    for image in images:
+        out.paste(image, (margin + ((width - image.width) // 2 if centred else 0), y))
+        y += image.height + gap
+    return out
+
+
+def _beside(images: Sequence[Image.Image], gap: int) -> Image.Image:
+    """Put pictures _beside each other."""
+    width = sum(image.width for image in images) + gap * (len(images) - 1)
+    out = Image.new("RGB", (width, max(image.height for image in images)), _PAPER)
+    x = 0
+    for image in images:
+        out.paste(image, (x, 0))
+        x += image.width + gap
+    return out
