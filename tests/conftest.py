@@ -17,18 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from running import FETCHED as FETCHED
+from running import ROOT as ROOT
+from running import command as command
 
 import headpose_fast
 from headpose_fast.bundle.forms import PLACED
 from headpose_fast.bundle.kinds import Kind
 from headpose_fast.bundle.placed import Layout
 
-ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 SMALL_DATABASE = GOLDEN / "database_persons01+05_numbers00+46.tar"
-
-#: Interpreters and packages that a test run fetches once.
-FETCHED = ROOT / "target" / "interpreters"
 
 Load = Callable[[Path], dict[str, Any]]
 
@@ -57,23 +56,6 @@ def real_database(real_archive: Path) -> headpose_fast.Database:
 def layout(kind: Kind, train: int, test: int, height: int, width: int) -> Layout:
     """Lay out a bundle of samples of `height` x `width` pixels."""
     return PLACED[kind].layout(train, test, height, width)
-
-
-def command(
-    *arguments: str | os.PathLike[str],
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "headpose_fast", *arguments],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def members(path: Path) -> dict[str, bytes]:

@@ -2,9 +2,10 @@
 
     python tests/old_stack.py
 
-Makes bundles of the sample database with the installed headpose-fast and has `old_train.py` load
-them bare and train one epoch. The old stack is fetched once into target/interpreters, by
-../shared/tools/python27.sh and by pip; its wheel of MXNet is for Linux on x86-64.
+Needs headpose-fast installed, and nothing else of Python. Makes bundles of the sample database and
+has `old_train.py` load them bare and train one epoch. The old stack is fetched once into
+target/interpreters, by ../shared/tools/python27.sh and by pip; its wheel of MXNet is for Linux on
+x86-64.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from conftest import FETCHED, ROOT, command
+from running import FETCHED, ROOT, command
 
 NUMPY = "1.16.6"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
 import pickletools
 import subprocess
@@ -175,6 +176,18 @@ def test_mapped_arrays_may_be_changed_and_the_file_stays(tmp_path: Path) -> None
     bundle.trn_im[:] = 0
     assert not bundle.trn_im.any()
     assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows truncates no mapped file")
+def test_arrays_in_memory_outlive_a_file_that_is_truncated(tmp_path: Path) -> None:
+    expected = arrays(*COUNTS)
+    path = write(tmp_path / "bundle.pkl", "py3", expected)
+    bundle = load(path, mmap=False)
+    os.truncate(path, 0)
+    for one, other in zip(bundle, expected, strict=True):
+        assert np.array_equal(one, other)
+        assert one.flags.writeable
+        assert one.flags.c_contiguous
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -207,15 +208,25 @@ def test_bad_crops_are_refused(crops: NDArray[np.int32], error: type[Exception])
 
 
 def test_jpegs_must_be_bytes() -> None:
-    with pytest.raises(TypeError):
-        render(["JPEG"], np.zeros((1, 1, 4), np.int32))  # type: ignore[list-item]
+    for value in ("JPEG", 5, None):
+        with pytest.raises(TypeError):
+            render([value], np.zeros((1, 1, 4), np.int32))  # type: ignore[list-item]
+
+
+def test_jpegs_may_be_buffers_of_bytes() -> None:
+    crops = np.tile(np.array([0, 0, 36, 27], np.int32), (1, 4, 1))
+    whole = memoryview(b"before" + JPEG + b"behind")
+    one, *others = render([JPEG, bytearray(JPEG), memoryview(JPEG), whole[6:-6]], crops)[0]
+    assert all(np.array_equal(one, other) for other in others)
 
 
 @pytest.mark.parametrize(
     "crop", [(0, 0, 0, 9), (0, 0, 9, 0), (-1, 0, 9, 9), (56, 0, 9, 9), (0, 2**31 - 1, 9, 9)]
 )
 def test_a_crop_that_leaves_the_picture_is_an_error(crop: tuple[int, ...]) -> None:
-    with pytest.raises(DatabaseError, match=r"jpegs\[0\]: crop .* of 64 x 40 pixels"):
+    x, y, width, height = crop
+    place = re.escape(f"crop of {width} x {height} pixels at ({x}, {y}) ")
+    with pytest.raises(DatabaseError, match=rf"jpegs\[0\]: {place}.* of 64 x 40 pixels"):
         render([JPEG], np.array([[crop]], np.int32))
 
 
@@ -264,6 +275,6 @@ def test_options_out_of_range_are_refused() -> None:
     for options in ({"seed": -1}, {"seed": 2**32}, {"aspect_ratio": 2}, {"num_data_aug": -1}):
         with pytest.raises(ValueError, match=next(iter(options)).split("_")[0]):
             plan_crops(good, **options)  # type: ignore[arg-type]
-    for options in ({"workers": 0}, {"aspect_ratio": 3}):
+    for options in ({"workers": 0}, {"workers": 10**30}, {"workers": -1}, {"aspect_ratio": 3}):
         with pytest.raises(ValueError, match=next(iter(options)).split("_")[0]):
             render([JPEG], np.ones((1, 1, 4), np.int32), **options)  # type: ignore[arg-type]
