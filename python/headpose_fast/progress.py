@@ -6,7 +6,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 #: Is told what is done and the total, from time to time, in the same unit.
 Progress = Callable[[int, int], None]
@@ -37,7 +38,7 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
     def progress(done: int, total: int) -> None:
         nonlocal shown
         if shown is None:
-            width, height = (None, None) if notebook else _terminal_size()
+            width, height = (None, None) if notebook else terminal_size(sys.stderr)
             scale = unit == "B"
             shown = tqdm(
                 desc=what, unit=unit, unit_scale=scale, total=total, ncols=width, nrows=height
@@ -59,10 +60,11 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _terminal_size() -> tuple[int, int]:
-    """Columns and lines of the terminal on stderr; tqdm shows nothing in one that tells none."""
-    try:
-        columns, lines = os.get_terminal_size(sys.stderr.fileno())
-    except OSError:
-        columns = lines = 0
+def terminal_size(stream: TextIO | None) -> tuple[int, int]:
+    """Columns and lines of the terminal on a stream; tqdm shows nothing in one that tells none."""
+    columns = lines = 0
+    # ValueError: the stream is closed.
+    with suppress(OSError, ValueError):
+        if stream is not None:
+            columns, lines = os.get_terminal_size(stream.fileno())
     return columns or 80, lines or 24

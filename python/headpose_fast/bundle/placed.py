@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -37,12 +36,13 @@ class Piece(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True)
 class ArrayLayout:
     """Where an array's data stands in the file."""
 
-    shape: Shape
-    pieces: list[Piece] = field(default_factory=list)
+    def __init__(self, shape: Shape) -> None:
+        """Begin without pieces, which `PlacedKind.lay` adds."""
+        self.shape = shape
+        self.pieces: list[Piece] = []
 
     @property
     def row_bytes(self) -> int:
@@ -89,8 +89,7 @@ class Spans(NamedTuple):
         return f"{self.array} {row} (bytes {first:,} to {last:,})"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """A file for given counts: all its bytes but the array data."""
 
     kind: PlacedKind

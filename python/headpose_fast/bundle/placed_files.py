@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -25,8 +24,7 @@ from headpose_fast.samples.rendering import raise_failures
 _BLOCK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class PlacedForm:
+class PlacedForm(NamedTuple):
     """How files of such a kind are written and read."""
 
     kind: PlacedKind
@@ -51,8 +49,7 @@ class PlacedForm:
         return PlacedReader(layout, path, file)
 
 
-@dataclass(frozen=True)
-class PlacedDraft:
+class PlacedDraft(NamedTuple):
     """A file that is laid out; its length is known to the byte."""
 
     layout: Layout
