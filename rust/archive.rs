@@ -45,7 +45,7 @@ pub enum ArchiveError<E> {
     #[error(transparent)]
     System(io::Error),
     /// The file is no archive, or is damaged, or ends early.
-    #[error("not a whole tar archive, plain or gzipped: {0}")]
+    #[error("not a complete tar archive, plain or gzipped: {0}")]
     Damaged(io::Error),
     /// A limit is exceeded, or a wanted member is of a kind that is not read.
     #[error("{0}")]
@@ -169,11 +169,11 @@ fn read_regular<E>(
         sparse |= record.key_bytes().starts_with(b"GNU.sparse.");
         if record.key_bytes() == b"size" && !record.value().is_ok_and(|v| v.parse::<u64>().is_ok())
         {
-            return refuse("its size is no whole number");
+            return refuse("its size is not a whole number");
         }
     }
     if sparse {
-        return refuse("a sparse member, of which the archive holds only parts");
+        return refuse("a sparse member; the archive holds only parts of it");
     }
     if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
         return Ok(None);

@@ -289,8 +289,8 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.pkl"
     for counts, reason in (
         ("2000000000 2000000000 99999 99999", "ends early"),
-        ("9999999999 1 1 1", "makes no sense"),
-        ("1 0 1 1", "makes no sense"),
+        ("9999999999 1 1 1", "first line is invalid"),
+        ("1 0 1 1", "first line is invalid"),
     ):
         header = f"headpose-fast 1 any {counts}".encode()
         path.write_bytes(b"\x80\x02U" + bytes([len(header)]) + header + b"0" + b"x" * 1000)

@@ -102,7 +102,9 @@ def test_photographs_that_end_anywhere_are_all_named_at_once(tmp_path: Path) -> 
         ),
     ),
 )
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_name_is_read_or_refused_or_passed_over(tmp_path: Path, name: str) -> None:
     good = "Person01/person01100+0+0"
     files = {f"{good}.jpg": JPEG, f"{good}.txt": b"person01100+0+0.jpg\n\nFace\n32\n20\n6\n6\n"}

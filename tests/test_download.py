@@ -377,7 +377,7 @@ def test_web_pages_and_other_files_are_refused(
     lines = failure(monkeypatch, as_page, as_file, missing).splitlines()
     assert f"http://{as_page.place}: the server sends a web page, not an archive" in lines
     (line,) = (line for line in lines if line.startswith(f"http://{as_file.place}: "))
-    assert "not a whole tar archive" in line
+    assert "not a complete tar archive" in line
     assert ".part" not in line
     assert f"http://{missing.place}: the server answers with status 404" in lines
     assert files(cache) == []
@@ -639,7 +639,7 @@ def test_the_command_says_what_it_tried(closed_port: int) -> None:
     done = command(*SMALL, env=nowhere)
     assert done.returncode == 1
     note, *lines = done.stderr.splitlines()
-    assert note.startswith("looking for the database on the net, to keep it as ")
+    assert note.startswith("downloading the database; it will be kept as ")
     assert len(lines) == 2 + 4
     assert sum("proxy: Failed to establish" in line for line in lines) == 4
     assert all(line.startswith("headpose-fast: error: ") for line in lines)

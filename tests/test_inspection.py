@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
@@ -151,7 +150,7 @@ def test_facts_are_those_of_the_arrays(
         assert facts["other_labels"][part] == others > 3
     assert (facts["kind"], facts["size"]) == (kind, path.stat().st_size)
     assert facts["options"] is facts["database"] is facts["published"] is facts["version"] is None
-    assert "options, seed, database: unknown" in str(inspect(path))
+    assert "options, seed and database unknown" in str(inspect(path))
     assert "12,000 not finite" not in str(inspect(path))
     assert "3,600 not finite" in str(inspect(path))
 
@@ -406,7 +405,7 @@ def test_the_database_is_found(
     capsys.readouterr()
     other_database(here)
     assert "name it with --input" in index()
-    assert "made of another database" in index("--input", str(here))
+    assert "made from a database other than" in index("--input", str(here))
     shutil.copy(SMALL_DATABASE, cache / SAMPLE_NAME)
     assert index() == ""
     here.write_bytes(b"damaged")
@@ -451,7 +450,7 @@ def test_nothing_is_replaced_that_should_stay(
         assert (status, err.count("\n")) == (1, 1)
         assert output.split("/")[0] in err
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+        patch.setattr("headpose_fast.output._free_bytes", lambda _: 10)
         status, err = run("existing.png")
         assert status == 1
         assert "10 are free" in err

@@ -442,7 +442,7 @@ def test_a_file_that_shrinks_is_not_awaited(
     def shrink(_sent: int, _size: int) -> None:
         os.truncate(bundle, 100)
 
-    with pytest.raises(headpose_fast.UploadError, match="was changed while"):
+    with pytest.raises(headpose_fast.UploadError, match="changed while"):
         headpose_fast.upload(bundle, f"s3://{store.bucket}", progress=shrink)
     assert (store.keys(), store.unfinished()) == ([], [])
 
@@ -537,7 +537,7 @@ class CannedHandler(BaseHTTPRequestHandler):
         (400, "ExpiredToken", "log in again"),
         (403, "InvalidAccessKeyId", "credentials"),
         (403, "SignatureDoesNotMatch", "credentials"),
-        (301, "PermanentRedirect", "redirects without end, check AWS_ENDPOINT_URL"),
+        (301, "PermanentRedirect", "redirects endlessly; check AWS_ENDPOINT_URL"),
         (400, "AuthorizationHeaderMalformed", "AWS_DEFAULT_REGION"),
         (409, "Odd", "two lines (Odd)"),
     ],
@@ -562,7 +562,7 @@ def test_a_bucket_in_another_region(note: Path, monkeypatch: pytest.MonkeyPatch)
         dict.fromkeys(("PUT", "HEAD"), (301, {"x-amz-bucket-region": "eu-west-1"}, body))
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(headpose_fast.UploadError, match="another region, set AWS_DEFAULT_REGION"):
+    with pytest.raises(headpose_fast.UploadError, match="another region; set AWS_DEFAULT_REGION"):
         headpose_fast.upload(note, "s3://bucket")
     # It was tried there first.
     assert "eu-west-1" in server.requests[-1][1]["Authorization"]
@@ -636,7 +636,7 @@ def test_a_file_that_changes_meanwhile(
         os.utime(bundle, (1, 1))
 
     monkeypatch.setattr(s3, "_check", change)
-    with pytest.raises(headpose_fast.UploadError, match="was changed while"):
+    with pytest.raises(headpose_fast.UploadError, match="changed while"):
         headpose_fast.upload(bundle, f"s3://{store.bucket}")
 
 

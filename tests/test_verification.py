@@ -167,7 +167,7 @@ def test_a_file_of_another_database_or_of_other_pixels_is_found(tmp_path: Path) 
     name = next(name for name in files if name.endswith(".txt"))
     files[name] = files[name].replace(b"Face\n1", b"Face\n1", 1).rstrip() + b"\n \n"
     other = write_tar(tmp_path / "other.tar", files)
-    with pytest.raises(BundleError, match="made of another database"):
+    with pytest.raises(BundleError, match="made from a database other than"):
         verify(path, other)
 
     # A file that is whole, but not what the database makes: one of another seed, told as this one.

@@ -34,7 +34,7 @@ class _Limits(Protocol):
     def expansion(self) -> int: ...
 
 class _Places(Protocol):
-    """Where samples stand in a file."""
+    """Where samples are in a file."""
 
     @property
     def crops(self) -> NDArray[np.int32]:
@@ -63,9 +63,9 @@ def read_archive(
 ) -> list[tuple[str, bytes]]:
     """Names and contents of the regular members of a tar file, which may be gzipped.
 
-    By a name `wanted` gives the most bytes the member may have, None if it is not wanted. Raises
-    OSError when the file cannot be read, ValueError when it is no whole archive or exceeds a limit,
-    and whatever `wanted` raises.
+    `wanted` returns the most bytes that the member of a name may have, None to skip it. Raises
+    OSError when the file cannot be read, ValueError when it is not a complete archive or exceeds a
+    limit, and whatever `wanted` raises.
     """
 
 def jpeg_sizes(
@@ -112,8 +112,8 @@ def render_to_file(
 ) -> list[tuple[int, str]]:
     """Write samples into an existing file, and the CRC-32 of each into `checksums`.
 
-    `progress` is told the number of samples done, about every 50 ms. Raises OSError when writing
-    fails, and whatever `progress` raises.
+    `progress` is called with the number of samples done, about every 50 ms. Raises OSError when
+    writing fails, and whatever `progress` raises.
     """
 
 def compare_with_file(
@@ -123,7 +123,7 @@ def compare_with_file(
     equal: NDArray[np.bool_],
     workers: int | None,
 ) -> list[tuple[int, str]]:
-    """Say in `equal` which samples stand in a file, to the bit.
+    """Set in `equal` which samples of a file are the same, to the bit.
 
     Raises OSError when reading fails or it ends early.
     """

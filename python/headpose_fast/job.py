@@ -81,7 +81,7 @@ class Job:
         train, test = database.split(options.test_persons, options.test_series)
         for part, verb in ((train, "train"), (test, "test")):
             if not part:
-                raise DatabaseError([f"{database.path}: there are no photographs to {verb} with"])
+                raise DatabaseError([f"{database.path}: there are no photographs to {verb} on"])
         crops = plan_crops(
             train,
             test,

@@ -1,6 +1,6 @@
-"""How something shows itself in a notebook: some facts and some pictures, as HTML.
+"""How an object is shown in a notebook: some facts and some pictures, as HTML.
 
-Pictures are JPEGs made anew of pixels, never a database's own, whose comments may name people.
+Pictures are JPEGs made anew from pixels, never a database's own, whose comments may name people.
 """
 
 from __future__ import annotations

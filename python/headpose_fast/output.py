@@ -1,4 +1,4 @@
-"""Writing a file that is whole once it has its name, whatever happens meanwhile."""
+"""Writing a file that is complete once it has its name, whatever happens before."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def require_writable(target: Path) -> None:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
     if target.exists() and not target.is_file():
-        raise FileExistsError(f"{target}: there is something that is no file, and is not replaced")
+        raise FileExistsError(f"{target}: not a regular file, so it is not replaced")
 
 
 @contextlib.contextmanager
 def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
-    """Give a temporary file beside `target` that takes its name once the block has ended well."""
+    """Open a temporary file beside `target`; it takes that name once the block succeeds."""
     # A symbolic link stays one; what it points to is replaced.
     final = target.resolve()
     _clear_abandoned(final)
@@ -95,7 +95,7 @@ def _clear_abandoned(final: Path) -> None:
     for path in final.parent.iterdir():
         if name.fullmatch(path.name) is None:
             continue
-        # What is in use, gone meanwhile, or somebody else's stays.
+        # What is in use, already gone, or somebody else's is left alone.
         with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
             if sys.platform == "win32":
                 file.close()  # Windows deletes no open file: one in use stays.

@@ -90,15 +90,15 @@ def prepare(
         pickle: `any` loads bare in Python 2.7 and 3, `py2` in Python 2.7 (in Python 3 with
             `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
         workers: Threads; None for as many as there are cores that this process may use.
-        allow_incomplete: Whether photographs of the published database may lack.
+        allow_incomplete: Whether photographs of the published database may be missing.
         limits: What the database may ask of the machine; None for `Limits()`.
         sync: Whether to wait until the file and its name are on the disk.
-        progress: Is told the number of samples rendered and their total, from time to time; True
+        progress: Called with the number of samples rendered and the total, from time to time; True
             for a bar, in a terminal or notebook.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
-        FileNotFoundError: There is no database where it was looked for.
+        FileNotFoundError: No database was found.
         OSError: Something could not be read, downloaded or written. No output is left then.
         ValueError: An option is out of range.
 
@@ -116,18 +116,18 @@ def prepare(
         split=split,
         size=size,
     )
-    with bar("download", "B", progress is True) as shown:
-        source = find_database(input, shown, limits)
+    with bar("download", "B", progress is True) as report:
+        source = find_database(input, report, limits)
     target = _target(output, source, pickle, options, split)
     job = _plan(source, options, limits, published=input is None, complete=not allow_incomplete)
     draft = FORMS[pickle].draft(job)
     replaced = target.exists()
     with (
         output_file(target, draft.most_bytes, sync=sync) as (path, file),
-        bar("rendering", " samples", progress) as shown,
+        bar("rendering", " samples", progress) as report,
     ):
         samples = job.train.rows + job.test.rows
-        length = draft.write(path, file, workers, lambda done: shown and shown(done, samples))
+        length = draft.write(path, file, workers, lambda done: report and report(done, samples))
     return Prepared(
         path=target,
         kind=pickle,
@@ -154,7 +154,7 @@ def _plan(
         database.require_complete(options.test_persons)
     if published and digest != PUBLISHED_DIGEST:
         raise DatabaseError(
-            [f"{source}: not the published database; if that is meant, name it with --input"]
+            [f"{source}: not the published database; to use it all the same, name it with --input"]
         )
     return Job.plan(database, digest, options)
 

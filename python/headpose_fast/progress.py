@@ -1,4 +1,4 @@
-"""Telling how far something has come."""
+"""Reporting how far a task has come."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-#: Is told what is done and the total, from time to time, in the same unit.
+#: Called with what is done and the total, from time to time, in the same unit.
 Progress = Callable[[int, int], None]
 
 
 @contextmanager
 def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None]:
-    """Give what is to be told: a bar on stderr for True, `show` itself, or None for False.
+    """Yield what to call: a bar on stderr for True, `show` itself, or None for False.
 
     Without a terminal or a notebook, which would show the bar, that is None too. Bytes (unit `B`)
     are shown as kB, MB and GB. Nothing is shown before the first call.
@@ -33,24 +33,24 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
-    shown = None
+    shown_bar = None
 
     def progress(done: int, total: int) -> None:
-        nonlocal shown
-        if shown is None:
+        nonlocal shown_bar
+        if shown_bar is None:
             width, height = (None, None) if notebook else terminal_size(sys.stderr)
             scale = unit == "B"
-            shown = tqdm(
+            shown_bar = tqdm(
                 desc=what, unit=unit, unit_scale=scale, total=total, ncols=width, nrows=height
             )
-        shown.total = total
-        shown.update(done - shown.n)
+        shown_bar.total = total
+        shown_bar.update(done - shown_bar.n)
 
     try:
         yield progress
     finally:
-        if shown is not None:
-            shown.close()
+        if shown_bar is not None:
+            shown_bar.close()
 
 
 def _in_notebook() -> bool:
@@ -61,7 +61,7 @@ def _in_notebook() -> bool:
 
 
 def terminal_size(stream: TextIO | None) -> tuple[int, int]:
-    """Columns and lines of the terminal on a stream; tqdm shows nothing in one that tells none."""
+    """Columns and lines of the terminal on a stream; tqdm needs some where it reports none."""
     columns = lines = 0
     # ValueError: the stream is closed.
     with suppress(OSError, ValueError):

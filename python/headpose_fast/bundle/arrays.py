@@ -27,7 +27,7 @@ class Bundle(NamedTuple):
     test_output: NDArray[np.float32]
 
     def _repr_html_(self) -> str:
-        """Show itself in a notebook: shapes, and samples to train with spread over them."""
+        """Describe it in a notebook: shapes, and samples to train with spread over them."""
         from headpose_fast import notebook
         from headpose_fast.images import sample_image
 

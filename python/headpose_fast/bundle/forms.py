@@ -36,8 +36,8 @@ def reading(path: Path) -> Iterator[Reader]:
     """Open a bundle of any kind, or a file of the original script.
 
     Raises:
-        BundleError: The file is no bundle, is damaged, or ends early, which may show in the block
-            only, in a ValueError of it. The message names the file.
+        BundleError: The file is not a bundle, is damaged, or ends early. A ValueError of the block
+            becomes one too. The message names the file.
         OSError: It cannot be read.
 
     """
@@ -64,5 +64,5 @@ def _header(start: bytes) -> tuple[Form, Counts]:
         raise ValueError(f"written by a newer headpose-fast, in format {number}, kind {kind}")
     counts = Counts(*(int(match[i]) for i in (3, 4, 5, 6)))
     if min(counts) < 1 or max(counts.train, counts.test) > _MOST_SAMPLES:
-        raise ValueError("its first line makes no sense")
+        raise ValueError("its first line is invalid")
     return FORMS[kind], counts

@@ -78,7 +78,7 @@ class AnyPython(PlacedKind):
         stream.put(TUPLE)
 
     def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:
-        """Encode rows of an array as they stand in the file."""
+        """Encode rows of an array as they are in the file."""
         form = _Text.of(array, len(rows))
         text = np.empty(form.text_shape, form.word)
         low, high = np.split(text, [form.blocks], axis=1)

@@ -1,4 +1,4 @@
-"""The names of the kinds of bundle, for whoever needs no NumPy."""
+"""The names of the kinds of bundle, for code that must not import NumPy."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = Tru
             false they are read into memory, as those of all other kinds are.
 
     Raises:
-        ValueError: The file is no such bundle, is damaged, or ends early; or it has no checksums,
+        ValueError: The file is not a bundle, is damaged, or ends early; or it has no checksums,
             as the original script's files, and `verify` is true.
         OSError: It cannot be read.
 

@@ -26,7 +26,7 @@ _DTYPE = (
 )
 _CHUNK = 1 << 24
 
-_NOT_OURS = "a file of the original script, which has no checksums and does not say its options"
+_NOT_OURS = "a file of the original script, which has no checksums and does not record its options"
 
 
 def is_original(file: IO[bytes]) -> bool:
@@ -120,8 +120,8 @@ def _arrays(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]]
             _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
             memo += 4
         shapes.append(shape)
-        of_a_sample = (3, *shapes[0][2:]) if rank == 4 else (2,)
-        if shape[1:] != of_a_sample or (rank == 2 and shape[0] != shapes[number - 2][0]):
+        sample_shape = (3, *shapes[0][2:]) if rank == 4 else (2,)
+        if shape[1:] != sample_shape or (rank == 2 and shape[0] != shapes[number - 2][0]):
             raise ValueError("its arrays are not images and their labels")
         yield shape, _read_escaped(file, math.prod(shape) * DTYPE.itemsize)
         _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
@@ -132,7 +132,7 @@ def _arrays(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]]
 def _expect(file: IO[bytes], text: bytes) -> None:
     offset = file.tell()
     if file.read(len(text)) != text:
-        raise ValueError(f"not as the original script writes it at byte {offset:,}")
+        raise ValueError(f"not as the original script writes it, at byte {offset:,}")
 
 
 def _shape(file: IO[bytes], rank: int) -> tuple[int, ...]:

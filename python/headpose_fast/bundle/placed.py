@@ -26,18 +26,18 @@ _PIECE_BYTES = 1 << 20
 
 
 class Piece(NamedTuple):
-    """Rows of an array that stand in the file without a gap."""
+    """Rows of an array that are in the file without a gap."""
 
     first_row: int
     rows: int
-    #: Where the first byte stands in the file.
+    #: Where the first byte is in the file.
     offset: int
     #: Bytes in the file.
     length: int
 
 
 class ArrayLayout:
-    """Where an array's data stands in the file."""
+    """Where an array's data is in the file."""
 
     def __init__(self, shape: Shape) -> None:
         """Begin without pieces, which `PlacedKind.lay` adds."""
@@ -78,7 +78,7 @@ class Spans(NamedTuple):
     lengths: NDArray[np.uint64]
 
     def rows_of(self, span: int) -> slice:
-        """Give the rows of a span."""
+        """Return the rows of a span."""
         return slice(span * self.rows, min((span + 1) * self.rows, self.all_rows))
 
     def place(self, span: int) -> str:
@@ -96,7 +96,7 @@ class Layout(NamedTuple):
     counts: Counts
     #: In the order of `Bundle`.
     arrays: tuple[ArrayLayout, ...]
-    #: What stands between the array data: offsets and bytes.
+    #: What is between the array data: offsets and bytes.
     skeleton: list[tuple[int, bytes]]
     #: Bytes up to the pickle's STOP, and with it.
     length: int
@@ -133,7 +133,7 @@ class PlacedKind(ABC):
         return None
 
     def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:  # noqa: ARG002
-        """Encode rows of an array as they stand in the file."""
+        """Encode rows of an array as they are in the file."""
         return np.ascontiguousarray(rows, DTYPE).tobytes()
 
     def decode(self, array: ArrayLayout, data: bytes, out: NDArray[np.float32]) -> None:  # noqa: ARG002
@@ -141,7 +141,7 @@ class PlacedKind(ABC):
         out[:] = np.frombuffer(data, DTYPE).reshape(out.shape)
 
     def mapped(self, file: IO[bytes], layout: Layout) -> Bundle | None:  # noqa: ARG002
-        """Map the arrays of a file, where they stand in it as they are in memory."""
+        """Map the arrays of a file that has them as memory does."""
         return None
 
     def layout(self, train: int, test: int, height: int, width: int) -> Layout:

@@ -149,7 +149,7 @@ class PlacedReader:
     def damaged(self, workers: int | None) -> Iterator[str]:
         """Name the places whose bytes do not have their checksums."""
         if self.trailer is None:
-            raise ValueError("it has no trailer to be checked by")
+            raise ValueError("it has no trailer to check it by")
         for name, spans in self._layout.spans().items():
             found = _core.checksums(self._path, spans.offsets, spans.lengths, workers)
             wrong = found != _checksums_of(self.trailer["arrays"], name)
@@ -165,7 +165,7 @@ class PlacedReader:
 
 
 class Places(NamedTuple):
-    """Where samples stand in a file, as the native module wants to know it."""
+    """Where samples are in a file, in the form that the native module takes."""
 
     #: int32 (passes, photographs, 4).
     crops: NDArray[np.int32]
@@ -232,7 +232,7 @@ class _Writing:
 
 
 class _Comparing:
-    """Compares them with what is there."""
+    """Compares them with the file's."""
 
     def __init__(self, path: Path, file: IO[bytes], workers: int | None) -> None:
         self._path, self._file, self._workers = path, file, workers
@@ -270,7 +270,7 @@ def _described(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> d
 
 
 def _checksums_of(arrays: Mapping[str, Any], name: str) -> NDArray[np.uint32]:
-    """Give the checksums of an array's spans."""
+    """Return the checksums of an array's spans."""
     return np.frombuffer(bytes.fromhex(arrays[name]["crc32"]), ">u4").astype(np.uint32)
 
 

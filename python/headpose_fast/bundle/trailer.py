@@ -21,8 +21,8 @@ _FORMAT = 1
 _END = b"crc32 %08x\n"
 _END_LENGTH = len(_END % 0)
 
-_STRANGE = "its trailer is not one of headpose-fast"
-_OTHER = "its trailer is that of another file"
+_STRANGE = "its trailer was not written by headpose-fast"
+_OTHER = "its trailer belongs to another file"
 
 
 def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
@@ -45,7 +45,7 @@ def read_trailer(
     counts: Counts,
     describes: Callable[[dict[str, Any]], bool],
 ) -> dict[str, Any]:
-    """Read the trailer, which stands where a file is.
+    """Read the trailer, at the file's current position.
 
     Args:
         file: The bundle.
@@ -61,7 +61,7 @@ def read_trailer(
     # More than any trailer has: whatever else is there is not brought into memory.
     data = file.read((1 << 20) + 128 * (counts.train + counts.test))
     if not data:
-        raise ValueError("it has no trailer to be checked by")
+        raise ValueError("it has no trailer to check it by")
     text = data[1 : -_END_LENGTH - 1]
     if data != b"\n" + text + b"\n" + _END % crc32(text):
         raise ValueError("its trailer is damaged")

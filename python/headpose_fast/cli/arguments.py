@@ -37,7 +37,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def adder(parser: argparse._ActionsContainer) -> Callable[..., None]:
-    """Give a function that adds an argument: its name, type, metavar, help and further settings."""
+    """Return a function that adds an argument: name, type, metavar, help and other settings."""
 
     def add(
         name: str, parse: Callable[[str], Any], shape: str | None, text: str, **more: Any
@@ -77,7 +77,7 @@ def require_once(options: argparse.Namespace, parser: argparse.ArgumentParser) -
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
-    """Give the type of a whole number in a range."""
+    """Return the type of a whole number in a range."""
 
     def parse(text: str) -> int:
         short = len(text) <= _MOST_DIGITS and text.isascii()

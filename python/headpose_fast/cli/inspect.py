@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add("--picture", arguments.png, "FILE.png", text)
     text = "list the photograph, labels and crop of every sample"
     add("--index", arguments.path, "FILE.csv", text)
-    text = "the database it was made of (default: as found in the current folder or the cache)"
+    text = "the database it was made from (default: as found in the current folder or the cache)"
     add("--input", arguments.path, "PATH", text)
     arguments.add_talk(made)
     return made
@@ -38,9 +38,9 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from headpose_fast.views.inspection import inspect
 
     if options.input is not None and options.picture is None and options.index is None:
-        parser.error("--input is for --picture and --index")
+        parser.error("--input needs --picture or --index")
     if options.picture is not None and options.picture == options.index:
-        parser.error("--picture and --index are one file")
+        parser.error("--picture and --index name the same file")
     inspection = inspect(options.file, progress=not options.quiet)
     database = None
     if options.input is not None:

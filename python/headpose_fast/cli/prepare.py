@@ -94,7 +94,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.sample:
         options.input = _sample(options)
     if not options.quiet and (path := download_path(options.input)):
-        say(f"looking for the database on the net, to keep it as {path}")
+        say(f"downloading the database; it will be kept as {path}")
     prepared = _prepare(options)
     if not options.quiet:
         say(_summary(prepared))
@@ -114,7 +114,7 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
     except ValueError as error:
         parser.error(str(error))
     if options.upload_args and options.upload is None:
-        parser.error("--upload-args is for --upload")
+        parser.error("--upload-args needs --upload")
     arguments.require_once(options, parser)
 
 
@@ -158,7 +158,7 @@ def _send(prepared: Prepared, options: argparse.Namespace) -> int:
         # Not their values: they may be keys.
         same = " with the same --upload-args" if options.upload_args else ""
         say(
-            f"headpose-fast: {prepared.path} is complete and stays; to upload it again: "
+            f"headpose-fast: {prepared.path} is complete and was kept; to upload it again: "
             f"python -m headpose_fast {again}{same}"
         )
         raise
@@ -179,7 +179,7 @@ def _summary(prepared: Prepared) -> str:
 
 
 def _sides(prepared: Prepared) -> str:
-    """Say who trains and who tests, and that nobody does both."""
+    """Say which people or series train and test, and that none does both."""
     if set(prepared.train_persons).isdisjoint(prepared.test_persons):
         what, train, test = "person", prepared.train_persons, prepared.test_persons
         prefix = ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 
 def print_result(result: object, facts: Mapping[str, object], options: argparse.Namespace) -> int:
-    """Print a result on stdout, or facts as JSON with --json; 1 if nobody reads it."""
+    """Print a result on stdout, or facts as JSON with --json; 1 if that fails."""
     text = json.dumps(facts, default=str) if options.json else str(result)
     if sys.stdout is None:
         say("headpose-fast: error: stdout: it is closed")
@@ -30,7 +30,7 @@ def print_result(result: object, facts: Mapping[str, object], options: argparse.
 
 
 def say(text: str) -> None:
-    """Print on stderr, if anyone listens."""
+    """Print on stderr, if it is open."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)

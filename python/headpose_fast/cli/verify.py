@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     made = arguments.new_parser("verify", text, _EXAMPLES)
     add = arguments.adder(made)
     add("file", arguments.path, "FILE", "the bundle")
-    text = "the database it was made of; all samples are rendered again and compared"
+    text = "the database it was made from; all samples are rendered again and compared"
     add("--input", arguments.path, "PATH", text)
     arguments.add_workers(made)
     arguments.add_talk(made)
@@ -33,7 +33,11 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:  #
 
     verified = verify(options.file, options.input, workers=options.workers)
     if not options.quiet:
-        how = "and are what the database makes" if verified.rendered else "(no forgery is excluded)"
-        say(f"{verified.samples:,} samples have the right checksums {how}")
+        how = (
+            " and are what the database makes"
+            if verified.rendered
+            else " (this does not rule out forgery)"
+        )
+        say(f"{verified.samples:,} samples have the right checksums{how}")
     facts = {"path": verified.path, "samples": verified.samples, "rendered": verified.rendered}
     return print_result(verified.path, facts, options)

@@ -64,7 +64,7 @@ class Database(Sequence[Photograph]):
         return iter(self.photographs)
 
     def _repr_html_(self) -> str:
-        """Show itself in a notebook: how much there is, and photographs spread over it."""
+        """Describe it in a notebook: how much there is, and photographs spread over it."""
         from headpose_fast import notebook
         from headpose_fast.images import photograph_image
 
@@ -82,7 +82,7 @@ class Database(Sequence[Photograph]):
             try:
                 figures.append((caption, photograph_image(photograph.name, photograph.jpeg)))
             except DatabaseError as error:
-                # The rest is shown, and what is wrong in place of the picture.
+                # Show the rest, and what is wrong instead of this picture.
                 figures.append((f"{caption}: {error}", None))
         return notebook.page("Database", facts, figures)
 
@@ -115,20 +115,20 @@ class Database(Sequence[Photograph]):
         return tuple(p for p, test in pairs if not test), tuple(p for p, test in pairs if test)
 
     def missing(self) -> dict[tuple[int, int], list[int]]:
-        """Find what lacks of the published 2,790 photographs: numbers by person and series."""
+        """Find the published photographs that are missing: numbers by person and series."""
         there = {(p.person, p.series, p.number) for p in self.photographs}
-        lacking = {
+        absent = {
             (person, series): [n for n in NUMBERS if (person, series, n) not in there]
             for person in PERSONS
             for series in SERIES
         }
-        return {of: numbers for of, numbers in lacking.items() if numbers}
+        return {of: numbers for of, numbers in absent.items() if numbers}
 
     def require_complete(self, test_persons: Collection[int]) -> None:
-        """Raise DatabaseError if published photographs lack, or all of a test person's."""
+        """Raise DatabaseError if published photographs are missing, or all of a test person's."""
         missing = self.missing()
         problems = [
-            f"{self.path}: person {person:02d} series {series} lacks {_ranges(numbers)}"
+            f"{self.path}: person {person:02d} series {series}: missing {_ranges(numbers)}"
             for (person, series), numbers in missing.items()
         ]
         if missing:
@@ -136,7 +136,7 @@ class Database(Sequence[Photograph]):
             problems.insert(
                 0,
                 f"{self.path}: {sum(map(len, missing.values())):,} of the {published:,} published "
-                "photographs lack (to go on without them: --allow-incomplete)",
+                "photographs are missing (to go on without them: --allow-incomplete)",
             )
         problems += [
             f"{self.path}: test person {person:02d} has no photographs"

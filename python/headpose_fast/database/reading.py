@@ -56,9 +56,9 @@ def open_database(path: str | os.PathLike[str], limits: Limits | None = None) ->
         The photographs with their labels. They need not be complete: see `Database.missing`.
 
     Raises:
-        DatabaseError: The archive is damaged or none, or exceeds a limit, or holds a photograph
-            without label or the reverse, two files for one person, series and number, a malformed
-            name, label or JPEG header, or no photograph at all.
+        DatabaseError: The file is not an archive, is damaged, exceeds a limit, or holds a
+            photograph without a label or the reverse, two files for one person, series and
+            number, a malformed name, label or JPEG header, or no photograph at all.
         OSError: `path` cannot be read.
 
     """
@@ -89,7 +89,7 @@ def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tu
         base, people = root.resolve().parent, [root.resolve()]
     else:
         base = root
-        # Where the folders are at hand, copies of them further down are not looked for.
+        # If the folders are here, copies of them further down are ignored.
         here = [p for p in root.iterdir() if FOLDER.fullmatch(p.name) and not p.is_symlink()]
         people = here or [root]
     for folder, folders, files in chain.from_iterable(os.walk(p, onerror=fail) for p in people):

@@ -24,7 +24,7 @@ def test_with(
         persons = TEST_PERSONS if test_persons is None else test_persons
         return frozenset(map(index, persons)), frozenset()
     if test_persons is not None:
-        raise ValueError("split and test_persons exclude each other")
+        raise ValueError("split and test_persons cannot be combined")
     match = _FOLD.fullmatch(fold)
     if match is None:
         raise ValueError(f"split must be known:1, known:2 or unknown:PERSON, not {fold!r}")

@@ -57,7 +57,7 @@ class Options:
         split: str | None,
         size: tuple[int, int] | None,
     ) -> Options:
-        """Make them of what `prepare` takes, where None stands for the original script's."""
+        """Make them from the arguments of `prepare`; None means what the original script has."""
         persons, series = test_with(test_persons, split)
         return cls(
             num_data_aug=index(num_data_aug),
@@ -70,7 +70,7 @@ class Options:
         )
 
     def recorded(self) -> dict[str, Any]:
-        """Give them as a bundle's trailer has them; the size is that of its arrays."""
+        """Return them as a bundle's trailer has them; its arrays have the size."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in vars(self).items()
@@ -82,7 +82,7 @@ class Options:
         """Read what `recorded` gave.
 
         Raises:
-            TypeError: They are no options.
+            TypeError: They are not options.
             ValueError: They are those of other arrays.
 
         """
@@ -100,8 +100,8 @@ class Options:
 def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:
     """Return width and height of the samples: `size`, or the original script's for None.
 
-    Raises ValueError if `size` has not the proportions of the crops, 1:1 or 16:9, or a side is not
-    1 to `MOST_SIDE` pixels.
+    Raises ValueError if `size` does not have the proportions of the crops, 1:1 or 16:9, or a side
+    is not 1 to `MOST_SIDE` pixels.
     """
     if aspect_ratio not in SIZES:
         raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
@@ -120,12 +120,12 @@ def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple
 
 
 def require_seed(seed: int) -> None:
-    """Raise ValueError if this is no seed."""
+    """Raise ValueError if this is not a seed."""
     if not 0 <= seed <= MOST_SEED:
         raise ValueError(f"seed must be 0 to {MOST_SEED}, not {seed!r}")
 
 
 def require_workers(workers: int | None) -> None:
-    """Raise ValueError if this is no number of threads."""
+    """Raise ValueError if this is not a number of threads."""
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise ValueError(f"workers must be 1 to {MOST_WORKERS:,}, not {workers}")

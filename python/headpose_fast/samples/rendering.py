@@ -52,10 +52,10 @@ def plan_crops(
         seed: 0 to 2**32 - 1.
 
     Raises:
-        DatabaseError: Photographs that are no usable JPEGs, or whose face boxes are empty, leave
+        DatabaseError: Photographs that are not usable JPEGs, or whose face boxes are empty, leave
             the picture or leave no room for a crop.
         ValueError: `aspect_ratio` or `seed` is out of range, or a number of passes is negative.
-        TypeError: A number is no whole number.
+        TypeError: A number is not a whole number.
 
     """
     if aspect_ratio not in SIZES:
@@ -117,8 +117,8 @@ def render(
         `out`, or the new array (passes, photographs, 3, H, W).
 
     Raises:
-        DatabaseError: Photographs that are damaged or no usable JPEGs, and crops that leave them.
-        TypeError: `crops` or `out` is no array of its dtype.
+        DatabaseError: Photographs that are damaged or not usable JPEGs, and crops that leave them.
+        TypeError: `crops` or `out` is not an array of its dtype.
         ValueError: `crops` or `out` has another shape, or `out` is not contiguous or not writable,
             or an option is out of range.
 
@@ -136,7 +136,7 @@ def render(
         raise ValueError(f"out must have the shape {shape}, not {out.shape}")
     if not out.flags.carray:
         raise ValueError("out must be C-contiguous, aligned and writable")
-    # Buffers that could change meanwhile are copied.
+    # Buffers that could change while they are read are copied.
     files = [j if isinstance(j, bytes) else bytes(memoryview(j)) for j in jpegs]
     failures = _core.render_samples(files, np.ascontiguousarray(crops), out, workers)
     if failures:

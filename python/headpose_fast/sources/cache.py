@@ -18,7 +18,7 @@ SAMPLE_NAME = f"HeadPoseSample-{SAMPLE_VERSION}.tar"
 #: How the names of temporaries end.
 _PART = ".headpose-fast.part"
 
-#: Seconds after which nobody writes to a temporary any more.
+#: Seconds after which a temporary is no longer being written.
 _ABANDONED = 24 * 3600
 
 
@@ -51,22 +51,22 @@ def _platforms_cache() -> Path:
 
 @contextlib.contextmanager
 def keeping(what: str) -> Iterator[Path]:
-    """Give the cache folder; an OSError in the block becomes one that says what to do."""
+    """Yield the cache folder; an OSError in the block becomes one that says what to do."""
     folder = cache_folder()
     _clear_abandoned(folder)
     try:
         yield folder
     except OSError as error:
         raise OSError(
-            f"{what} cannot be kept in the cache folder {folder}: {error.strerror or error}; "
-            "set HEADPOSE_FAST_CACHE to a folder that can be written"
+            f"{what} cannot be stored in the cache folder {folder}: {error.strerror or error}; "
+            "set HEADPOSE_FAST_CACHE to a writable folder"
         ) from error
 
 
 def _clear_abandoned(folder: Path) -> None:
-    """Delete what runs that were killed have left."""
+    """Delete what killed runs have left behind."""
     for part in folder.glob(f"*{_PART}"):
-        # One that is in use or gone meanwhile stays so.
+        # One that is in use stays, and one may already be gone.
         with contextlib.suppress(OSError):
             # Not the time of its content, which a download takes from the server.
             if part.stat().st_ctime < time.time() - _ABANDONED:
@@ -75,9 +75,9 @@ def _clear_abandoned(folder: Path) -> None:
 
 @contextlib.contextmanager
 def cached_file(path: Path) -> Iterator[Path]:
-    """Give a new name beside `path`: its file becomes `path` once the block has ended well.
+    """Yield a new name beside `path`: its file becomes `path` once the block succeeds.
 
-    The folder is made if it lacks. Of several at once, the last to end stays.
+    The folder is made if it is missing. Of several at once, the last to end wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.urandom(8).hex()}{_PART}")

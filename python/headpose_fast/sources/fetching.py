@@ -43,7 +43,7 @@ class UnchangedError(Exception):
 def fetch(address: str, part: Path, limit: int, progress: Progress | None, since: int = 0) -> None:
     """Write what is at an address to a new file, with the server's time of change or 0.
 
-    A transfer that breaks off is resumed, if the server can tell that it sends the same file.
+    A transfer that breaks off is resumed, if the server confirms that it is the same file.
 
     Raises:
         FetchError: It cannot be had; the message says why.
@@ -148,14 +148,16 @@ def _redirected(url: str, location: str) -> str:
     try:
         target = urljoin(url, location)
     except ValueError as error:
-        raise FetchError(one_line(f"the server redirects to no address: {error}")) from error
+        raise FetchError(
+            one_line(f"the server redirects to an invalid address: {error}")
+        ) from error
     if url.lower().startswith("https:") and not target.lower().startswith("https:"):
         raise FetchError("the server redirects from https to something else")
     return target
 
 
 def _validator(response: BaseHTTPResponse) -> str:
-    """What tells one state of a file from another, or nothing."""
+    """Return what distinguishes one state of a file from another, or nothing."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
     # A header that goes on in a second line cannot be sent back.

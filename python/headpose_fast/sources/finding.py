@@ -42,11 +42,11 @@ def find_database(
     Args:
         source: A path, which is returned as it is; or a text that begins with `http://` or
             `https://`: what is there is kept in the cache folder, and downloaded again once the
-            server has a newer one or tells no time of change. None is the archive or the folders
+            server has a newer one or reports no time of change. None is the archive or the folders
             in the current folder, else the copy of the published database in the cache folder,
             else a download of it. Only the published database, by its digest, is kept as that.
-        progress: Is told the bytes that a download has and their total (while the server tells
-            none, what it has).
+        progress: Called with the bytes downloaded and their total (as long as the server reports
+            none, the bytes downloaded).
         limits: What a downloaded archive may ask of the machine; None for `Limits()`.
 
     Raises:
@@ -100,7 +100,7 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
 
 
 def databases_at_hand() -> Iterator[Path]:
-    """Give the databases in the current folder and in the cache folder, without the net."""
+    """Yield the databases in the current folder and in the cache folder, without the net."""
     yield from filter(Path.is_file, map(Path, _ARCHIVES))
     if Path("Person01").is_dir() or Path("Personne01").is_dir():
         yield Path()
@@ -155,22 +155,22 @@ def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path
     """Return the copy of what is at an address, downloaded unless that is known to be older."""
     from headpose_fast.sources.fetching import FetchError, UnchangedError, fetch
 
-    shown = _without_secrets(address)
-    with keeping(f"what is at {shown}"):
+    place = _without_secrets(address)
+    with keeping(f"what is at {place}"):
         path = _copy_of(address)
         kept = path.is_file()
         since = int(path.stat().st_mtime) if kept else 0
         try:
             with cached_file(path) as part:
                 fetch(address, part, limits.archive_bytes, progress, since)
-                _open(part, shown, limits)
+                _open(part, place, limits)
         except UnchangedError:
             return path
         except FetchError as error:
             reason = str(error)
         else:
             return path
-    raise OSError(f"{shown}: {reason}" + (f"; {path} is an earlier copy" if kept else ""))
+    raise OSError(f"{place}: {reason}" + (f"; {path} is an earlier copy" if kept else ""))
 
 
 def _open(part: Path, address: str, limits: Limits) -> Database:

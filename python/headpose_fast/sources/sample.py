@@ -23,7 +23,7 @@ from headpose_fast.sources.heads import POSES, SITTINGS, photograph, sit
 def sample_database(progress: Progress | None = None) -> Path:
     """Return the path of the sample database, a tar in the cache folder; make it if missing.
 
-    `progress` is told the number of photographs made and their total, from time to time.
+    `progress` is called with the number of photographs made and the total, from time to time.
     Raises OSError if the cache folder cannot be written.
     """
     with keeping("the sample database") as folder:

@@ -11,18 +11,18 @@ _MOST_DIGITS = 20
 
 
 class Destination(NamedTuple):
-    """Where in a store an object stands."""
+    """Where an object is in a store."""
 
     bucket: str
     key: str
 
     def __str__(self) -> str:
-        """Give the address, s3://bucket/key."""
+        """Return the address, s3://bucket/key."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 def destination(address: str, name: str) -> Destination:
-    """Tell which object a file of this name becomes.
+    """Work out which object a file of this name becomes.
 
     The address is a folder, with or without a slash at its end, unless it ends in `.pkl`.
 
@@ -33,7 +33,7 @@ def destination(address: str, name: str) -> Destination:
     scheme, _, place = address.partition("://")
     bucket, _, path = place.partition("/")
     if scheme != "s3" or not _BUCKET.fullmatch(bucket):
-        raise ValueError(f"{address!r} is no address such as s3://bucket/folder")
+        raise ValueError(f"{address!r} is not an address such as s3://bucket/folder")
     folders = path.removesuffix("/")
     if path and not {"", ".", ".."}.isdisjoint(folders.split("/")):
         raise ValueError(f"{address!r} has an empty or relative name in its path")
@@ -62,7 +62,7 @@ def extra_arg(text: str) -> tuple[str, Any]:
         )
     if key == "MpuObjectSize":
         if not value.isascii() or not value.isdigit() or len(value) > _MOST_DIGITS:
-            raise ValueError(f"{text!r} is no number of bytes")
+            raise ValueError(f"{text!r} is not a number of bytes")
         return key, int(value)
     if key == "Metadata":
         pairs = [pair.partition("=") for pair in value.split(",")]

@@ -55,7 +55,7 @@ class Running:
         self.ended.set()
 
     def listen(self, events: Any) -> None:
-        """Have a client tell what happens, and send MD5s."""
+        """Have a client report what happens, and send MD5s."""
         for request in ("PutObject", "UploadPart"):
             events.register(f"before-parameter-build.s3.{request}", self._add_digest)
             events.register_first(f"needs-retry.s3.{request}", self._before_retry)
@@ -85,19 +85,19 @@ class Running:
         for name in _NEEDED.get(model.name, ()):
             if name not in parsed:
                 raise UploadError(
-                    f"{self.target}: the store's answer has no {name}, check AWS_ENDPOINT_URL"
+                    f"{self.target}: the store's answer has no {name}; check AWS_ENDPOINT_URL"
                 )
         if model.name == "CreateMultipartUpload":
             self.upload_id = parsed["UploadId"]
 
     def after_end(self, http_response: Any, **_: Any) -> None:
         """Note that a multipart upload is completed or aborted."""
-        # 404: it is no more.
+        # 404: it no longer exists.
         if http_response.status_code < 300 or http_response.status_code == 404:
             self.upload_id = None
 
     def etag(self) -> str | None:
-        """Give the ETag that S3 makes of the MD5s, if they were sent."""
+        """Return the ETag that S3 makes from the MD5s, if they were sent."""
         if not self._digests:
             return None
         if 0 in self._digests:
@@ -106,7 +106,7 @@ class Running:
         return f"{hashlib.md5(parts, usedforsecurity=False).hexdigest()}-{len(self._digests)}"
 
     def remains(self) -> str:
-        """Tell how to clear away what could not be aborted, if there is any."""
+        """Say how to clear away an upload that could not be aborted, if there is one."""
         if self.upload_id is None:
             return ""
         bucket, key = self.target

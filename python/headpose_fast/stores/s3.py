@@ -23,7 +23,7 @@ _PART_SIZE = 8 << 20
 
 #: Tries of each request, with pauses that double from 1 s and are cut at random.
 _ATTEMPTS = 6
-#: Seconds until a connection that takes no byte, or a store that gives no answer, has failed.
+#: Seconds after which a connection that takes no data, or a store that is silent, has failed.
 _SEND_TIMEOUT, _ANSWER_TIMEOUT = 20, 60
 #: Seconds that a stopped transfer may take to end by itself, and to be aborted if it does not.
 _GRACE = 3
@@ -32,14 +32,14 @@ _HINTS = {
     "NoSuchBucket": "check the name, and AWS_ENDPOINT_URL",
     "AccessDenied": "s3:PutObject, s3:GetObject and s3:AbortMultipartUpload are needed",
     "403": "s3:PutObject, s3:GetObject and s3:AbortMultipartUpload are needed",
-    "ExpiredToken": "the session has expired, log in again",
-    "ExpiredTokenException": "the session has expired, log in again",
+    "ExpiredToken": "the session has expired; log in again",
+    "ExpiredTokenException": "the session has expired; log in again",
     "InvalidAccessKeyId": "the store does not know these credentials",
     "SignatureDoesNotMatch": "the store does not know these credentials",
-    "PermanentRedirect": "the bucket is in another region, set AWS_DEFAULT_REGION",
-    "AuthorizationHeaderMalformed": "the bucket is in another region, set AWS_DEFAULT_REGION",
+    "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_DEFAULT_REGION",
     # botocore asks a store that redirects for the bucket's region, and is redirected again.
-    "RecursionError": "the store redirects without end, check AWS_ENDPOINT_URL",
+    "RecursionError": "the store redirects endlessly; check AWS_ENDPOINT_URL",
     "NoCredentialsError": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 }
 
@@ -63,7 +63,7 @@ def upload(
             file's name in the folder; `s3://bucket/name.pkl` for that very object.
         extra_args: Arguments for the object by their names in boto3's `ALLOWED_UPLOAD_ARGS`, such
             as `{"StorageClass": "STANDARD_IA"}`. With one of a checksum, that replaces the MD5s.
-        progress: Is told the bytes sent and the file's size, in the caller's thread; True for a
+        progress: Called with the bytes sent and the file's size, in the caller's thread; True for a
             bar, in a terminal or notebook.
 
     Returns:
@@ -91,7 +91,7 @@ def upload(
         now = path.stat()
         if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise UploadError(
-                f"{path}: was changed while it was uploaded to {target}; upload it again"
+                f"{path}: changed while it was being uploaded to {target}; upload it again"
             )
 
     args = dict(extra_args or {})
@@ -99,8 +99,8 @@ def upload(
     try:
         session = Session()
         client = _client(session, _SEND_TIMEOUT, _ANSWER_TIMEOUT, _ATTEMPTS)
-        with bar("upload", "B", progress) as shown:
-            _transfer(session, client, path, before.st_size, args, running, shown)
+        with bar("upload", "B", progress) as report:
+            _transfer(session, client, path, before.st_size, args, running, report)
         require_unchanged()
         _check(client, target, args, before.st_size, running.etag())
     except (Boto3Error, BotoCoreError, ClientError, RecursionError) as error:
@@ -183,7 +183,7 @@ def _abort(session: Any, running: Running) -> None:
     try:
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=running.upload_id)
     except (BotoCoreError, ClientError):
-        _log.debug("abort failed", exc_info=True)  # `remains` tells it.
+        _log.debug("abort failed", exc_info=True)  # `remains` reports it.
 
 
 def _check(

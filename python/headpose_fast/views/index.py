@@ -21,7 +21,7 @@ _COLUMNS = (
 def write_index(
     inspection: Inspection, output: str | os.PathLike[str], database: Database | None
 ) -> Path:
-    """Write a CSV file that tells of every sample which photograph and crop it is.
+    """Write a CSV file that lists the photograph and crop of every sample.
 
     Its columns are `array` (trn or test), `row`, `person`, `series`, `number`, `tilt` and `pan` in
     degrees, and `crop_x`, `crop_y`, `crop_width` and `crop_height` in pixels of the photograph.
@@ -29,10 +29,10 @@ def write_index(
     Args:
         inspection: What `inspect` found in the bundle.
         output: The file to write; an existing one is replaced once the new one is complete.
-        database: What the bundle was made of, as `database_of` gives it.
+        database: What the bundle was made from.
 
     Raises:
-        BundleError: The bundle does not tell its options, or the database is another or None.
+        BundleError: The bundle does not record its options, or the database is another or None.
         OSError: The file cannot be written.
         ValueError: The file would replace the bundle or the database.
 
@@ -65,7 +65,7 @@ def write_beside(
     require_writable(output)
     for source in (inspection.path, *([database.path] if database else [])):
         if output.exists() and source.exists() and output.samefile(source):
-            raise ValueError(f"{output}: it would replace what it is made of")
+            raise ValueError(f"{output}: it would replace a file that it is made from")
     with output_file(output, len(content), sync=False) as (_, file):
         file.write(content)
     return output

@@ -64,18 +64,18 @@ class Inspection:
     version: str | None
     #: What the samples follow from besides the database: options of `prepare`.
     options: dict[str, Any] | None
-    #: The `Database.digest` of the database it was made of.
+    #: The `Database.digest` of the database it was made from.
     database: str | None
     #: Value ranges by array.
     values: dict[str, Values]
     #: By `train` and `test`, and tilt and pan in degrees, the poses that occur.
     poses: dict[str, dict[tuple[int, int], PoseRows]]
-    #: Samples with labels that are no pose of the database, by `train` and `test`.
+    #: Samples whose labels match no pose of the database, by `train` and `test`.
     other_labels: dict[str, int]
 
     @property
     def published(self) -> bool | None:
-        """Whether it was made of the published database; None if that is not known."""
+        """Whether it was made from the published database; None if that is not known."""
         return None if self.database is None else self.database == PUBLISHED_DIGEST
 
     def job(self, database: Database | None) -> Job:
@@ -86,7 +86,7 @@ class Inspection:
         return job_of(self.path, Counts(train, test, height, width), known, database)
 
     def facts(self) -> dict[str, Any]:
-        """Tell all of it in values that JSON has; `docs/inspect.md` explains them."""
+        """Return all of it as JSON values; `docs/inspect.md` explains them."""
         return {
             "path": os.fspath(self.path),
             "size": self.size,
@@ -110,10 +110,10 @@ class Inspection:
         }
 
     def __str__(self) -> str:
-        """Tell all of it in lines of at most 100 characters, but for long names and options."""
+        """Describe all of it in lines of at most 100 characters, but for long names and options."""
         lines = [f"{plain(self.path)}: {self.size:,} bytes, {self.origin}"]
         if self.options is None or self.database is None:
-            lines.append("options, seed, database: unknown, the file has no trailer")
+            lines.append("options, seed and database unknown: the file has no trailer")
         else:
             options = (f"{name} {json.dumps(value)}" for name, value in self.options.items())
             lines.append(f"options: {', '.join(options)}")
@@ -123,28 +123,28 @@ class Inspection:
         for name, shape in self.shapes.items():
             values = self.values[name]
             numbers = (values.minimum, values.maximum, values.mean)
-            told = "".join(f"{'-' if x is None else format(x, '.4g'):>10}" for x in numbers)
+            numbers_text = "".join(f"{'-' if x is None else format(x, '.4g'):>10}" for x in numbers)
             strange = f"   {values.not_finite:,} not finite" if values.not_finite else ""
-            lines.append(f"{name:<12}{' x '.join(map(str, shape)):<24}{told}{strange}")
+            lines.append(f"{name:<12}{' x '.join(map(str, shape)):<24}{numbers_text}{strange}")
         for part, poses in self.poses.items():
             lines += ["", f"{part} samples by tilt (rows) and pan (columns) in degrees"]
             lines += _table(poses)
             if self.other_labels[part]:
-                lines.append(f"{self.other_labels[part]:,} with labels that are none of its poses")
+                lines.append(f"{self.other_labels[part]:,} with labels that match no pose")
         return "\n".join(lines)
 
     @property
     def origin(self) -> str:
         """What wrote the file, in words."""
         if self.kind == "original":
-            return "as the original script writes it"
+            return "in the original script's format"
         return f"kind {self.kind}" + (
             f", written by headpose-fast {plain(self.version)}" if self.version else ""
         )
 
 
 def axes(poses: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """Give the tilts and pans of a table of poses: up is above, and pan grows to the right."""
+    """Return the tilts, highest first, and the pans of a table of poses."""
     poses = list(poses)
     return sorted({tilt for tilt, _ in poses}, reverse=True), sorted({pan for _, pan in poses})
 
@@ -166,17 +166,17 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
 
     Args:
         path: The file.
-        progress: Is told the bytes read and the file's from time to time; True for a bar, in a
-            terminal or notebook.
+        progress: Called with the bytes read and the file's size from time to time; True for a
+            bar, in a terminal or notebook.
 
     Raises:
-        BundleError: The file is no such bundle, is damaged, or ends early. Array data is not
+        BundleError: The file is not a bundle, is damaged, or ends early. Array data is not
             compared with its checksums: `verify` does that.
         OSError: It cannot be read.
 
     """
     path = Path(path)
-    with reading(path) as reader, bar("inspect", "B", progress) as shown:
+    with reading(path) as reader, bar("inspect", "B", progress) as report:
         size = path.stat().st_size
         shapes: dict[str, tuple[int, ...]] = {}
         ranges = {name: _Range() for name in Bundle._fields}
@@ -186,10 +186,10 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             ranges[block.array].add(block.rows)
             if block.array in counts:
                 counts[block.array].add(block.first_row, block.rows)
-            if shown is not None:
-                shown(block.end, size)
-        if shown is not None:
-            shown(size, size)
+            if report is not None:
+                report(block.end, size)
+        if report is not None:
+            report(size, size)
         trailer = reader.trailer or {}
         by_part = {part: counts[f"{prefix}_output"] for part, prefix in PREFIXES.items()}
         return Inspection(

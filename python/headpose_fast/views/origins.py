@@ -25,30 +25,30 @@ def job_of(
         path: The bundle.
         counts: Of its samples.
         trailer: Its trailer, of which `options` and `database` are read.
-        database: What it was made of.
+        database: What it was made from.
 
     Raises:
-        BundleError: The bundle does not say its options, or the database is another or None.
+        BundleError: The bundle does not record its options, or the database is another or None.
 
     """
     if trailer is None:
         raise BundleError(
-            f"{path}: it has no trailer with its options, so that its samples' photographs and "
+            f"{path}: it has no trailer with its options, so its samples' photographs and "
             "crops are unknown"
         )
     if database is None:
         raise BundleError(
-            f"{path}: the database it was made of is neither in the current folder nor in the "
+            f"{path}: the database it was made from is neither in the current folder nor in the "
             "cache: name it with --input"
         )
     digest = database.digest
     if digest != trailer["database"]:
-        raise BundleError(f"{path}: made of another database than {database.path}")
+        raise BundleError(f"{path}: made from a database other than {database.path}")
     options = Options.from_record(trailer["options"], (counts.width, counts.height))
     job = Job.plan(database, digest, options)
     for part, samples in zip(job.parts, counts, strict=False):
         if part.rows != samples:
             raise BundleError(
-                f"{path}: its options do not make its {samples:,} {part.name} samples"
+                f"{path}: its options do not produce its {samples:,} {part.name} samples"
             )
     return job

@@ -61,10 +61,10 @@ def write_picture(
     Args:
         inspection: What `inspect` found in the bundle.
         output: The PNG file to write; an existing one is replaced once the new one is complete.
-        database: What the bundle was made of: a photograph is shown with its face box and crops.
+        database: What the bundle was made from: a photograph is shown with its face box and crops.
 
     Raises:
-        BundleError: The bundle is damaged, does not tell its options, or was made of another
+        BundleError: The bundle is damaged, does not record its options, or was made from another
             database.
         DatabaseError: The photograph cannot be decoded.
         OSError: A file cannot be read or written.
@@ -122,11 +122,11 @@ def _pose_samples(reader: Reader, inspection: Inspection, part: str) -> Image.Im
         angles = (reader.rows(f"{name}_output", rows).astype(np.float64) * 90).tolist()
         which = "the first samples"
     captions = [f"tilt {tilt:+.3g}, pan {pan:+.3g}" for tilt, pan in angles]
-    shown, scale = _shown(reader.rows(f"{name}_im", rows))
+    pictures, scale = _enlarged(reader.rows(f"{name}_im", rows))
     heading = _heading(
         f"{part.capitalize()}: {which}", f"tilt and pan in degrees, as the file has them{scale}"
     )
-    return _stack([heading, _grid(shown, captions, at)], 10)
+    return _stack([heading, _grid(pictures, captions, at)], 10)
 
 
 def _longest_row(poses: dict[tuple[int, int], PoseRows]) -> dict[tuple[int, int], PoseRows]:
@@ -136,7 +136,7 @@ def _longest_row(poses: dict[tuple[int, int], PoseRows]) -> dict[tuple[int, int]
     return max(of_tilt.items(), key=lambda row: (len(row[1]), -abs(row[0])))[1]
 
 
-def _shown(samples: NDArray[np.float32]) -> tuple[list[Image.Image], str]:
+def _enlarged(samples: NDArray[np.float32]) -> tuple[list[Image.Image], str]:
     """Make samples into pictures of a size that is seen well, and say which."""
     images = [sample_image(sample) for sample in samples]
     longer = max(images[0].size)
@@ -204,7 +204,7 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
     crops = train.crops[:_MOST_CROPS, at].tolist()
     rows = [at + number * len(train.photographs) for number in range(len(crops))]
     with reading(inspection.path) as reader:
-        samples, scale = _shown(reader.rows("trn_im", rows))
+        samples, scale = _enlarged(reader.rows("trn_im", rows))
     # Neighbours in the circle of hues are far from each other in time.
     hues = (number * 0.382 % 1 for number in range(len(crops)))
     colours = [_bytes(colorsys.hsv_to_rgb(hue, 0.85, 0.9)) for hue in hues]

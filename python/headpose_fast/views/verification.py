@@ -20,7 +20,7 @@ class Verified:
     """What was found to be right."""
 
     path: Path
-    #: The file's trailer, as `docs/format.md` tells.
+    #: The file's trailer; `docs/format.md` describes it.
     trailer: dict[str, Any]
     #: Samples of `trn_im` and `test_im`.
     samples: int
@@ -42,7 +42,7 @@ def verify(
 
     Args:
         path: The bundle.
-        input: The database that it was made of: archive, folder or address.
+        input: The database that it was made from: archive, folder or address.
         workers: Threads; None for as many as there are cores that this process may use.
         limits: What the database may ask of the machine; None for `Limits()`.
 
