@@ -108,7 +108,7 @@ def render_to_file(
     path: str | PathLike[str],
     checksums: NDArray[np.uint32],
     workers: int | None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[tuple[int, str]]:
     """Write samples into an existing file, and the CRC-32 of each into `checksums`.
 

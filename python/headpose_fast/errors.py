@@ -1,7 +1,5 @@
 """What can be wrong with the files that people bring."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from headpose_fast.text import listed, one_line

@@ -1,7 +1,5 @@
 """Pictures of photographs and samples: nothing but pixels, without comments that name people."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

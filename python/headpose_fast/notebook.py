@@ -3,8 +3,6 @@
 Pictures are JPEGs made anew from pixels, never a database's own, whose comments may name people.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io

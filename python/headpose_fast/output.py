@@ -1,7 +1,5 @@
 """Writing a file that is complete once it has its name, whatever happens before."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

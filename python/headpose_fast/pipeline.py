@@ -1,7 +1,5 @@
 """The whole job: from a database to a bundle on disk."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """Reporting how far a task has come."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

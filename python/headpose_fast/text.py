@@ -1,7 +1,5 @@
 """Texts of unknown origin, made fit to print."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 #: Characters of a line that are printed.

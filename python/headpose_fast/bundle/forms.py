@@ -1,7 +1,5 @@
 """All kinds of bundle, and which one a file is."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

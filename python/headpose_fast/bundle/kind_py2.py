@@ -1,7 +1,5 @@
 """Kind `py2`: array data in raw strings, which Python 2 takes as they are."""
 
-from __future__ import annotations
-
 import struct
 
 from headpose_fast.bundle.kinds import Kind

@@ -1,7 +1,5 @@
 """Kind `py3`: array data in one aligned string of bytes each, which can be mapped."""
 
-from __future__ import annotations
-
 import math
 import mmap
 import struct

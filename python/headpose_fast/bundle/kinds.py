@@ -1,7 +1,5 @@
 """The names of the kinds of bundle, for code that must not import NumPy."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 Kind = Literal["any", "py2", "py3"]

@@ -1,7 +1,5 @@
 """Loading a bundle into memory, and checking one by its checksums."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The opcodes of pickles that the kinds are made of, and what collects them."""
 
-from __future__ import annotations
-
 import struct
 
 # Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.

@@ -1,7 +1,5 @@
 """Files of the original script, read without the pickle machine."""
 
-from __future__ import annotations
-
 import codecs
 import math
 import os

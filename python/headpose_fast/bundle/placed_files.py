@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -69,13 +69,30 @@ class PlacedDraft(NamedTuple):
         progress: Callable[[int], object],
     ) -> int:
         """Write the skeleton, the samples, the labels and the trailer."""
-        for offset, data in self.layout.skeleton:
+        checksums, rendered = _no_checksums(self.spans), 0
+
+        def images(array: str, part: Part, places: Places) -> None:
+            nonlocal rendered
+            jpegs, before = part.jpegs(), rendered
+            failures = _core.render_to_file(
+                jpegs, places, path, checksums[array], workers, lambda n: progress(before + n)
+            )
+            raise_failures(part.photographs, failures)
+            rendered += part.rows
+            progress(rendered)
+
+        def labels(array: str, span: int, offset: int, encoded: bytes) -> None:
+            checksums[array][span] = crc32(encoded)
+            put(offset, encoded)
+
+        def put(offset: int, data: bytes) -> None:
             file.seek(offset)
             file.write(data)
-        writing = _Writing(path, file, _no_checksums(self.spans), workers, progress)
-        _walk(self.layout, self.spans, self.job, writing)
-        file.seek(self.layout.length)
-        file.write(self._trailer(writing.checksums))
+
+        for offset, data in self.layout.skeleton:
+            put(offset, data)
+        _walk(self.layout, self.spans, self.job, images, labels)
+        put(self.layout.length, self._trailer(checksums))
         return file.tell()
 
     def _trailer(self, checksums: Mapping[str, NDArray[np.uint32]]) -> bytes:
@@ -157,11 +174,22 @@ class PlacedReader:
 
     def differing(self, job: Job, workers: int | None) -> Iterator[str]:
         """Name the places that are not what a job makes."""
-        comparing = _Comparing(self._path, self._file, workers)
         spans = self._layout.spans()
-        _walk(self._layout, spans, job, comparing)
-        for name, i in comparing.wrong:
-            yield spans[name].place(i)
+        places: list[str] = []
+
+        def images(array: str, part: Part, at: Places) -> None:
+            equal = np.zeros(part.rows, np.bool_)
+            failures = _core.compare_with_file(part.jpegs(), at, self._path, equal, workers)
+            raise_failures(part.photographs, failures)
+            places.extend(map(spans[array].place, np.flatnonzero(~equal).tolist()))
+
+        def labels(array: str, span: int, offset: int, encoded: bytes) -> None:
+            self._file.seek(offset)
+            if self._file.read(len(encoded)) != encoded:
+                places.append(spans[array].place(span))
+
+        _walk(self._layout, spans, job, images, labels)
+        yield from places
 
 
 class Places(NamedTuple):
@@ -178,77 +206,28 @@ class Places(NamedTuple):
     offsets: NDArray[np.uint64]
 
 
-class _End(Protocol):
-    """What becomes of the samples of a walk."""
+def _walk(
+    layout: Layout,
+    spans: Mapping[str, Spans],
+    job: Job,
+    images: Callable[[str, Part, Places], None],
+    labels: Callable[[str, int, int, bytes], None],
+) -> None:
+    """Bring all samples of a job to their places, whatever is done with them there.
 
-    def images(self, array: str, part: Part, places: Places) -> None: ...
-
-    def labels(self, array: str, span: int, offset: int, encoded: bytes) -> None: ...
-
-
-def _walk(layout: Layout, spans: Mapping[str, Spans], job: Job, end: _End) -> None:
-    """Bring all samples of a job to their places."""
+    `images` gets an array's name, its part and the places of its samples; `labels` an array's name,
+    the number of a span, its offset and its bytes.
+    """
     kind = layout.kind
     width, height = job.options.size
     for part, array in zip(job.parts, layout.arrays[:2], strict=True):
         offsets = array.row_offsets().reshape(part.crops.shape[:2])
         places = Places(part.crops, width, height, kind.text_blocks(array), offsets)
-        end.images(f"{part.prefix}_im", part, places)
+        images(f"{part.prefix}_im", part, places)
     for part, array in zip(job.parts, layout.arrays[2:], strict=True):
         name, rows = f"{part.prefix}_output", part.labels()
         for i, offset in enumerate(spans[name].offsets.tolist()):
-            end.labels(name, i, offset, kind.encode(array, rows[spans[name].rows_of(i)]))
-
-
-class _Writing:
-    """Writes them, and notes their checksums."""
-
-    def __init__(
-        self,
-        path: Path,
-        file: FileIO,
-        checksums: dict[str, NDArray[np.uint32]],
-        workers: int | None,
-        progress: Callable[[int], object],
-    ) -> None:
-        self.checksums = checksums
-        self._path, self._file, self._workers = path, file, workers
-        self._progress, self._before = progress, 0
-
-    def images(self, array: str, part: Part, places: Places) -> None:
-        def progress(done: int) -> None:
-            self._progress(self._before + done)
-
-        jpegs, sums = part.jpegs(), self.checksums[array]
-        failures = _core.render_to_file(jpegs, places, self._path, sums, self._workers, progress)
-        raise_failures(part.photographs, failures)
-        progress(part.rows)
-        self._before += part.rows
-
-    def labels(self, array: str, span: int, offset: int, encoded: bytes) -> None:
-        self.checksums[array][span] = crc32(encoded)
-        self._file.seek(offset)
-        self._file.write(encoded)
-
-
-class _Comparing:
-    """Compares them with the file's."""
-
-    def __init__(self, path: Path, file: IO[bytes], workers: int | None) -> None:
-        self._path, self._file, self._workers = path, file, workers
-        #: Arrays and spans.
-        self.wrong: list[tuple[str, int]] = []
-
-    def images(self, array: str, part: Part, places: Places) -> None:
-        equal = np.zeros(part.rows, np.bool_)
-        failures = _core.compare_with_file(part.jpegs(), places, self._path, equal, self._workers)
-        raise_failures(part.photographs, failures)
-        self.wrong += ((array, i) for i in np.flatnonzero(~equal).tolist())
-
-    def labels(self, array: str, span: int, offset: int, encoded: bytes) -> None:
-        self._file.seek(offset)
-        if self._file.read(len(encoded)) != encoded:
-            self.wrong.append((array, span))
+            labels(name, i, offset, kind.encode(array, rows[spans[name].rows_of(i)]))
 
 
 def _no_checksums(spans: Mapping[str, Spans]) -> dict[str, NDArray[np.uint32]]:

@@ -3,8 +3,6 @@
 Nothing here says where a sample stands in a file, nor that it stands there at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path

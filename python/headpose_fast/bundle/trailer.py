@@ -5,8 +5,6 @@ them, checksums included; then a line with the JSON's own. Nothing in it depends
 workers. The checksums are CRC-32: they find accidents, not forgeries.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import IO, Any

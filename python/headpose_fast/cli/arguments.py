@@ -1,8 +1,6 @@
 """Arguments of the command line: their types, and options that commands share."""
 
 # ruff: noqa: ANN401 (argparse is typed so)
-from __future__ import annotations
-
 import argparse
 import functools
 import os

@@ -1,7 +1,5 @@
 """The command `inspect`: what is in a bundle."""
 
-from __future__ import annotations
-
 import argparse
 
 from headpose_fast.cli import arguments

@@ -1,29 +1,15 @@
 """The command line: options in, the result on stdout, all else on stderr."""
 
-from __future__ import annotations
-
 import sys
-from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import ModuleType
 
 from headpose_fast.cli import inspect, prepare, upload, verify
 from headpose_fast.cli.talk import say
 from headpose_fast.text import printable
 
-
-class Command(Protocol):
-    """The module of a command."""
-
-    def parser(self) -> ArgumentParser:
-        """Make its parser."""
-
-    def run(self, options: Namespace, parser: ArgumentParser) -> int:
-        """Do it and return the exit status. `parser` ends with usage errors."""
-
-
-#: By the command line's first word. All else is the job itself.
-COMMANDS: Mapping[str, Command] = {"inspect": inspect, "verify": verify, "upload": upload}
+#: By the command line's first word, modules with `parser` and `run`. All else is the job.
+COMMANDS: Mapping[str, ModuleType] = {"inspect": inspect, "verify": verify, "upload": upload}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command.parser()
     options = parser.parse_args(arguments[command is not prepare :])
     try:
-        return command.run(options, parser)
+        return int(command.run(options, parser))
     except MemoryError:
         say("headpose-fast: error: not enough memory")
     except (OSError, ValueError) as error:

@@ -1,7 +1,5 @@
 """What a command prints: its result on stdout, all else on stderr."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The command `upload`: a bundle to a store."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command `verify`: whether a bundle is what it should be."""
 
-from __future__ import annotations
-
 import argparse
 
 from headpose_fast.cli import arguments

@@ -1,7 +1,5 @@
 """What names and labels say: person, series, number, tilt and pan; where the face is."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

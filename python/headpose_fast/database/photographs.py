@@ -1,7 +1,5 @@
 """A database in memory: its photographs, its digest, what is missing, and the split."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field

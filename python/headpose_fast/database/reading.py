@@ -1,7 +1,5 @@
 """Reading a database from an archive or a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Who is tested with: the original script's people, or a fold of the database's own protocols."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from operator import index

@@ -1,7 +1,5 @@
 """Planning crops and rendering them, in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import index
 from typing import NamedTuple

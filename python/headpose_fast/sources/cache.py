@@ -1,7 +1,5 @@
 """The folder where files are kept from run to run."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

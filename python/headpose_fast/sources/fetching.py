@@ -1,7 +1,5 @@
 """Fetching a file by HTTP: with retries, resumed where it broke off, within bounds."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

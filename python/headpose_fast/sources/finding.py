@@ -1,7 +1,5 @@
 """Finding the database: in the current folder, in the cache folder, or on the net."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -9,8 +9,6 @@ Pixels are the same on every machine: arrays meet only operations that IEEE 754 
 (+ - * / sqrt, comparisons), no sum, matrix product or array sine, which depend on the CPU.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any, NamedTuple

@@ -3,8 +3,6 @@
 Named, sized and labelled as the real one, it lets the whole job run anywhere, offline.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import os

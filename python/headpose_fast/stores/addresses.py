@@ -1,7 +1,5 @@
 """Addresses of objects in a store, and the arguments that an upload may have."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 

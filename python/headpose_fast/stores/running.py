@@ -1,8 +1,6 @@
 """An upload under way: what boto3 reports of it, and the threads that it runs in."""
 
 # ruff: noqa: ANN401 (boto3 has no types)
-from __future__ import annotations
-
 import hashlib
 import shlex
 import threading

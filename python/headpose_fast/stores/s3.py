@@ -1,8 +1,6 @@
 """Uploading a file to S3, or to a store that speaks its protocol, and checking what arrived."""
 
 # ruff: noqa: ANN401 (boto3 has no types)
-from __future__ import annotations
-
 import logging
 import os
 import re

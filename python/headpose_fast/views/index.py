@@ -1,7 +1,5 @@
 """An index of a bundle's samples, and other files that belong to a bundle."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

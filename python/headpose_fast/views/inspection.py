@@ -3,8 +3,6 @@
 Nothing here runs code that a file might hold, and no file is in memory whole.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

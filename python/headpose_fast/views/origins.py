@@ -1,7 +1,5 @@
 """Where a bundle's samples come from: its job, made again from its trailer and the database."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

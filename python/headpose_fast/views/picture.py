@@ -1,7 +1,5 @@
 """A picture of a bundle: samples with their labels, how many there are, where they come from."""
 
-from __future__ import annotations
-
 import colorsys
 import functools
 import io

@@ -1,7 +1,5 @@
 """Checking a bundle: by its checksums, and by rendering it again."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
