@@ -44,7 +44,7 @@ pub enum ArchiveError<E> {
     /// The system could not open or read the file.
     #[error(transparent)]
     System(io::Error),
-    /// The file is no archive, or is damaged, or ends early.
+    /// The file is not an archive, is damaged, or ends early.
     #[error("not a complete tar archive, plain or gzipped: {0}")]
     Damaged(io::Error),
     /// A limit is exceeded, or a wanted member is of a kind that is not read.
@@ -70,7 +70,7 @@ impl<E> From<io::Error> for ArchiveError<E> {
 /// quarter of a megabyte or so.
 ///
 /// # Errors
-/// Whatever the system, the archive's content, `limits`, `wanted` or `poll` is to blame for.
+/// Whatever the system, the archive's content, `limits`, `wanted` or `poll` causes.
 pub fn read<E>(
     path: &Path,
     limits: Limits,
@@ -164,7 +164,7 @@ fn read_regular<E>(
 ) -> Result<Option<Vec<u8>>, ArchiveError<E>> {
     let refuse = |what: &str| Err(ArchiveError::Refused(format!("{name}: {what}")));
     let mut sparse = entry.header().entry_type() == EntryType::GNUSparse;
-    // Records that cannot be read are of no consequence: neither does `tar` heed them.
+    // Records that cannot be read are ignored, as `tar` does.
     for record in entry.pax_extensions()?.into_iter().flatten().flatten() {
         sparse |= record.key_bytes().starts_with(b"GNU.sparse.");
         if record.key_bytes() == b"size" && !record.value().is_ok_and(|v| v.parse::<u64>().is_ok())

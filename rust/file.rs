@@ -80,7 +80,7 @@ impl Loops for Text<'_> {
 /// of system time for 2.8 GB instead of 2.3 s, on the machine of docs/performance.md.
 ///
 /// # Errors
-/// What the system says: a lack of room above all, or a file system that holds no file so large.
+/// What the system reports: above all a full disk, or a file too large for the file system.
 /// Where it cannot set room aside, none is.
 pub fn create(path: &Path, length: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -195,7 +195,7 @@ impl Output {
     }
 }
 
-/// Divides the pass-major offsets of samples, and what is to be told of each, into groups of
+/// Divides the pass-major offsets of samples, and the result of each, into groups of
 /// photographs, pass by pass.
 fn groups<'a, T>(
     offsets: &'a [u64],

@@ -20,7 +20,7 @@ def test_stdout_carries_the_path_and_stderr_the_summary(tmp_path: Path) -> None:
     done = command(*SMALL, "--output", tmp_path / "a.pkl")
     assert done.returncode == 0
     assert done.stdout == f"{tmp_path / 'a.pkl'}\n"
-    people = "8 photographs of 2 people: 1 train, 5 test; no person is on both sides"
+    people = "8 photographs of 2 people: training on 1; testing on 5; no person is in both"
     assert people in done.stderr
     assert "60 train and 12 test samples of 84 x 84 pixels, seed 0" in done.stderr
     assert f"wrote {tmp_path / 'a.pkl'}: " in done.stderr
@@ -31,7 +31,7 @@ def test_stdout_carries_the_path_and_stderr_the_summary(tmp_path: Path) -> None:
 def test_json_is_all_that_stdout_carries(tmp_path: Path) -> None:
     split = ("--split", "known:2", "--allow-incomplete", "--input", SMALL_DATABASE)
     done = command(*split, "--size", "32x32", "--json", "--output", tmp_path)
-    assert "series 1 train, series 2 test; no series is on both sides" in done.stderr
+    assert "training on series 1; testing on series 2; no series is in both" in done.stderr
     told = json.loads(done.stdout)
     path = tmp_path / "HeadPoseData_trn_test_x15_known2_32x32_py2.pkl"
     assert (told["path"], told["size"]) == (str(path), path.stat().st_size)

@@ -60,7 +60,7 @@ pub fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {
 }
 
 /// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed and
-/// to tell `progress` how many samples are done. `output` is named when writing fails.
+/// to call `progress` with the number of samples done. `output` is named when writing fails.
 #[expect(clippy::too_many_arguments)]
 pub fn run<R: Run>(
     py: Python<'_>,

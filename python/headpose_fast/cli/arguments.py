@@ -80,7 +80,9 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         short = len(text) <= _MOST_DIGITS and text.isascii()
         if not short or not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {least} to {most}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {least} to {most}"
+            )
         return int(text)
 
     return parse

@@ -188,8 +188,8 @@ def _sides(prepared: Prepared) -> str:
         prefix = "series "
     if not set(train).isdisjoint(test):
         raise AssertionError(f"{what} {train} and {test} are not apart")
-    sides = f"{prefix}{_listed(train)} train, {prefix}{_listed(test)} test"
-    return f"{sides}; no {what} is on both sides"
+    sides = f"training on {prefix}{_listed(train)}; testing on {prefix}{_listed(test)}"
+    return f"{sides}; no {what} is in both"
 
 
 def _listed(persons: Sequence[int]) -> str:
