@@ -56,7 +56,7 @@ def reading(path: Path) -> Iterator[Reader]:
 def _header(start: bytes) -> tuple[Form, Counts]:
     match = _HEADER.match(start)
     if match is None:
-        raise ValueError("neither a headpose-fast bundle nor a file of the original script")
+        raise ValueError("not a bundle of headpose-fast or of the original script")
     number, kind = match[1].decode(), match[2].decode()
     if number != "1" or kind not in FORMS:
         raise ValueError(f"written by a newer headpose-fast, in format {number}, kind {kind}")
