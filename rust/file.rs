@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex};
 use crc32fast::Hasher;
 
 use crate::render::{Run, Size};
-use crate::simd::{Loops, vectorised};
+use crate::text;
 use crate::threads::in_parallel;
 
 #[cfg(target_endian = "big")]
@@ -20,10 +20,7 @@ compile_error!("samples are written as they lie in memory, and the file is littl
 pub enum Encoding {
     /// Little-endian float32.
     Raw,
-    /// The same as text of seven bits a byte. A sample is divided into so many `blocks`, seven at
-    /// most. They stand one after the other with the high bit of each byte cleared; behind them
-    /// stands one more block, which collects the high bits: bit 6 of its byte j is that of byte j
-    /// of the first block, bit 5 that of the second, and so on.
+    /// The same as [`text`].
     Text {
         /// Blocks of a sample; its bytes must be a multiple of them.
         blocks: usize,
@@ -46,29 +43,7 @@ impl Encoding {
             Encoding::Raw => draw(bytemuck::cast_slice_mut(out)),
             Encoding::Text { .. } => {
                 draw(sample);
-                vectorised(Text { sample: bytemuck::cast_slice(sample), out });
-            }
-        }
-    }
-}
-
-/// What [`Encoding::Text`] is made of.
-struct Text<'a> {
-    sample: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl Loops for Text<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let (low, high) = self.out.split_at_mut(self.sample.len());
-        high.fill(0);
-        let length = high.len();
-        let blocks = self.sample.chunks_exact(length).zip(low.chunks_exact_mut(length));
-        for (block, (sample, low)) in blocks.enumerate() {
-            for ((byte, low), high) in sample.iter().zip(low).zip(&mut *high) {
-                *low = byte & 0x7F;
-                *high |= (byte & 0x80) >> (block + 1);
+                text::encode(bytemuck::cast_slice(sample), out);
             }
         }
     }
@@ -84,6 +59,9 @@ impl Loops for Text<'_> {
 /// Where it cannot set room aside, none is.
 pub fn create(path: &Path, length: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if length == 0 {
+        return Ok(());
+    }
     file.set_len(length)?;
     reserve(&file, length)
 }
@@ -337,14 +315,20 @@ pub fn checksums(
 const READ_BYTES: u64 = 1 << 18;
 
 /// Reads all of `bytes` at `offset`.
+///
+/// # Errors
+/// What the system says; an end of the file before theirs.
 #[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
 }
 
 /// Reads all of `bytes` at `offset`.
+///
+/// # Errors
+/// What the system says; an end of the file before theirs.
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
         if read == 0 {

@@ -147,14 +147,19 @@ impl Photo {
     }
 
     fn fill(&mut self, width: usize, height: usize, pixels: &[u8]) {
-        let size = width * height;
-        assert_eq!(pixels.len(), size * CHANNELS);
-        (self.width, self.height) = (width, height);
-        // Shrinking or growing leaves old bytes in place; all of them are overwritten.
-        self.planes.resize(size * CHANNELS + MARGIN, 0);
-        let (blue, rest) = self.planes.split_at_mut(size);
-        let (green, red) = rest.split_at_mut(size);
+        assert_eq!(pixels.len(), width * height * CHANNELS);
+        let (blue, rest) = self.make(width, height).split_at_mut(width * height);
+        let (green, red) = rest.split_at_mut(width * height);
         vectorised(Separate { pixels, blue, green, red });
+    }
+
+    /// Makes it a picture of this size and returns its planes, one behind the other, all of which
+    /// are to be overwritten.
+    pub fn make(&mut self, width: usize, height: usize) -> &mut [u8] {
+        let bytes = width * height * CHANNELS;
+        (self.width, self.height) = (width, height);
+        self.planes.resize(bytes + MARGIN, 0);
+        &mut self.planes[..bytes]
     }
 
     /// Width in pixels.

@@ -11,10 +11,14 @@
 //! 5. into the caller's array, or, with [`file`], to their places in the bundle, which Python has
 //!    laid out beforehand.
 //!
+//! Kind `small` renders nothing: [`compressed`] takes the photographs, deflates what their crops
+//! cover, and brings it back when the bundle is loaded; [`text`] is what it and `any` are written as.
+//!
 //! [`threads`] divides work, [`simd`] is the vector code, [`taps`] the geometry of resizing.
 //! Only `py.rs` and `py/` know that Python and NumPy exist.
 
 pub mod archive;
+pub mod compressed;
 pub mod crops;
 pub mod file;
 pub mod jpeg;
@@ -24,4 +28,5 @@ pub mod render;
 pub mod resize;
 mod simd;
 mod taps;
+pub mod text;
 mod threads;

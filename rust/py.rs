@@ -5,6 +5,7 @@
 
 mod archive;
 mod common;
+mod compressed;
 mod files;
 mod samples;
 
@@ -15,6 +16,10 @@ mod _core {
 
     #[pymodule_export]
     use super::archive::{jpeg_sizes, read_archive};
+    #[pymodule_export]
+    use super::compressed::{
+        compare_photographs, compress_photographs, from_text, render_compressed, to_text,
+    };
     #[pymodule_export]
     use super::files::{checksums, compare_with_file, create_file, render_to_file};
     #[pymodule_export]

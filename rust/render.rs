@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
+use crate::compressed::CompressedError;
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder};
 use crate::resize::Resizer;
@@ -28,6 +29,27 @@ impl Size {
     /// Floats in a sample.
     pub fn values(self) -> usize {
         CHANNELS * self.width * self.height
+    }
+}
+
+/// Where photographs come from.
+pub trait Source: Sync {
+    /// Number of photographs.
+    fn count(&self) -> usize;
+
+    /// What brings a photograph into a buffer. Each worker has its own.
+    fn loader(&self) -> impl FnMut(usize, &mut Photo) -> Result<(), PhotographError>;
+}
+
+/// JPEG files.
+impl<J: AsRef<[u8]> + Sync> Source for [J] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn loader(&self) -> impl FnMut(usize, &mut Photo) -> Result<(), PhotographError> {
+        let mut decoder = PhotoDecoder::default();
+        move |i, photo| Ok(decoder.decode(self[i].as_ref(), photo)?)
     }
 }
 
@@ -80,6 +102,9 @@ pub enum PhotographError {
     /// It could not be decoded.
     #[error(transparent)]
     Jpeg(#[from] JpegError),
+    /// It could not be read from a bundle.
+    #[error(transparent)]
+    Compressed(#[from] CompressedError),
     /// A crop is empty or reaches beyond the picture.
     #[error("{crop} is not inside the picture of {width} x {height} pixels")]
     CropLeavesPicture {
@@ -113,8 +138,9 @@ struct Job<R> {
 }
 
 /// What the workers share.
-struct Batch<'a, J, R> {
-    jpegs: &'a [J],
+struct Batch<'a, S: ?Sized, R> {
+    source: &'a S,
+    photographs: usize,
     crops: &'a [Crop],
     size: Size,
     jobs: Mutex<std::vec::IntoIter<Job<R>>>,
@@ -124,7 +150,7 @@ struct Batch<'a, J, R> {
     done: AtomicUsize,
 }
 
-/// Renders `crops` (pass-major: crop `k * n + i` is of photograph i of n) of `jpegs` into `runs`
+/// Renders `crops` (pass-major: crop `k * n + i` is of photograph i of n) of `source` into `runs`
 /// (pass-major, one for each group of [`Run::GROUP`] photographs of each pass), with `workers` threads.
 ///
 /// The result depends on neither their number nor their order. `keep_going` is called on this
@@ -136,9 +162,9 @@ struct Batch<'a, J, R> {
 /// What the runs hold is unspecified then.
 ///
 /// # Panics
-/// If the lengths of `jpegs`, `crops` and `runs` do not belong together.
-pub fn render<J, R>(
-    jpegs: &[J],
+/// If the lengths of `source`, `crops` and `runs` do not belong together.
+pub fn render<S, R>(
+    source: &S,
     crops: &[Crop],
     size: Size,
     runs: Vec<R>,
@@ -146,22 +172,24 @@ pub fn render<J, R>(
     mut keep_going: impl FnMut(usize) -> bool,
 ) -> Result<(), RenderError>
 where
-    J: AsRef<[u8]> + Sync,
+    S: Source + ?Sized,
     R: Run,
 {
-    if jpegs.is_empty() || crops.is_empty() {
+    let photographs = source.count();
+    if photographs == 0 || crops.is_empty() {
         return Ok(());
     }
-    assert_eq!(crops.len() % jpegs.len(), 0, "crops are not a whole number of passes");
-    let groups = jpegs.len().div_ceil(R::GROUP);
-    assert_eq!(runs.len(), crops.len() / jpegs.len() * groups, "one run a pass and group");
+    assert_eq!(crops.len() % photographs, 0, "crops are not a whole number of passes");
+    let groups = photographs.div_ceil(R::GROUP);
+    assert_eq!(runs.len(), crops.len() / photographs * groups, "one run a pass and group");
     let mut jobs: Vec<Job<R>> =
         (0..groups).map(|group| Job { first: group * R::GROUP, runs: Vec::new() }).collect();
     for (i, run) in runs.into_iter().enumerate() {
         jobs[i % groups].runs.push(run);
     }
     let batch = Batch {
-        jpegs,
+        source,
+        photographs,
         crops,
         size,
         jobs: Mutex::new(jobs.into_iter()),
@@ -183,7 +211,7 @@ where
     Err(RenderError::Photographs(bad))
 }
 
-impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
+impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -200,16 +228,16 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
     /// any more, but the rest are still decoded, so that all bad ones are reported at once.
     fn work(&self) -> io::Result<()> {
         let mut photos: Vec<Photo> = (0..R::GROUP).map(|_| Photo::default()).collect();
-        let mut decoder = PhotoDecoder::default();
+        let mut load = self.source.loader();
         let mut resizer = Resizer::new(self.size.width, self.size.height);
         let mut scratch = Vec::new();
         while let Some(Job { first, runs }) = self.next_job() {
-            let group = first..(first + R::GROUP).min(self.jpegs.len());
+            let group = first..(first + R::GROUP).min(self.photographs);
             for (photo, i) in photos.iter_mut().zip(group.clone()) {
                 if self.stopped() {
                     return Ok(());
                 }
-                if let Err(error) = self.load(&mut decoder, photo, i) {
+                if let Err(error) = load(i, photo).and_then(|()| self.check(photo, i)) {
                     self.bad.lock().expect("no worker panics with it").push((i, error));
                 }
             }
@@ -220,7 +248,7 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
                 if self.stopped() {
                     return Ok(());
                 }
-                let crops = &self.crops[pass * self.jpegs.len() + first..];
+                let crops = &self.crops[pass * self.photographs + first..];
                 run.write(&mut scratch, &mut |i, sample| {
                     resizer.render(&photos[i], crops[i], sample);
                 })?;
@@ -230,19 +258,21 @@ impl<J: AsRef<[u8]> + Sync, R: Run> Batch<'_, J, R> {
         Ok(())
     }
 
-    /// Decodes photograph `i` and checks that all its crops are inside it.
-    fn load(
-        &self,
-        decoder: &mut PhotoDecoder,
-        photo: &mut Photo,
-        i: usize,
-    ) -> Result<(), PhotographError> {
-        decoder.decode(self.jpegs[i].as_ref(), photo)?;
-        let (width, height) = (photo.width(), photo.height());
-        let outside = |crop: &&Crop| !crop.is_inside(width, height);
-        match self.crops.iter().skip(i).step_by(self.jpegs.len()).find(outside) {
-            Some(&crop) => Err(PhotographError::CropLeavesPicture { crop, width, height }),
-            None => Ok(()),
-        }
+    /// Checks that all crops of photograph `i` are inside it.
+    fn check(&self, photo: &Photo, i: usize) -> Result<(), PhotographError> {
+        let crops = self.crops.iter().skip(i).step_by(self.photographs);
+        crops.copied().try_for_each(|crop| require_inside(crop, photo))
     }
+}
+
+/// Checks that a crop is inside its photograph.
+///
+/// # Errors
+/// If it is not.
+pub fn require_inside(crop: Crop, photo: &Photo) -> Result<(), PhotographError> {
+    let (width, height) = (photo.width(), photo.height());
+    if crop.is_inside(width, height) {
+        return Ok(());
+    }
+    Err(PhotographError::CropLeavesPicture { crop, width, height })
 }

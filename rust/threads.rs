@@ -1,9 +1,11 @@
 //! Threads that share work, while the caller's own watches for a reason to stop.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Mutex;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -79,5 +81,107 @@ pub fn in_parallel<T: Send>(
             }
         }
         Ok(())
+    })
+}
+
+/// Results of [`in_order`] that may wait for an earlier one, besides those in the workers' hands.
+const MOST_AHEAD: usize = 32;
+
+/// The line at which the workers of [`in_order`] take their numbers.
+#[derive(Default)]
+struct Line {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    taken: usize,
+    consumed: usize,
+    stopped: bool,
+}
+
+impl Line {
+    /// The next number below `items`, once it is not too far ahead; `None` when there is none.
+    fn take(&self, items: usize) -> Option<usize> {
+        let ahead = |s: &mut State| !s.stopped && s.taken > s.consumed + MOST_AHEAD;
+        let state = self.state.lock().expect("nothing panics with it");
+        let mut state = self.moved.wait_while(state, ahead).expect("nothing panics with it");
+        let number = state.taken;
+        state.taken += 1;
+        (!state.stopped && number < items).then_some(number)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().expect("nothing panics with it"));
+        self.moved.notify_all();
+    }
+}
+
+/// Stops the line when it is dropped: nobody waits for the result of a worker that panicked.
+struct Stop<'a>(&'a Line);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.stopped = true);
+    }
+}
+
+/// Makes a result for each number below `items` on `workers` threads, each with its own `worker()`,
+/// and hands them to `consume` on this thread, in order; few of them are in memory at once.
+/// `Break` from `consume`, or from `keep_going`, which is called when 50 ms pass without a result,
+/// ends it.
+///
+/// # Errors
+/// What the system says when it starts no thread at all.
+pub fn in_order<T: Send, W: FnMut(usize) -> T>(
+    items: usize,
+    workers: usize,
+    mut keep_going: impl FnMut() -> ControlFlow<()>,
+    worker: impl Fn() -> W + Sync,
+    mut consume: impl FnMut(usize, T) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let line = Line::default();
+    let line = &line;
+    thread::scope(|scope| {
+        let (sender, results) = mpsc::channel();
+        for started in 0..workers.clamp(1, items.max(1)) {
+            let (worker, sender) = (&worker, sender.clone());
+            let run = move || {
+                let _stop = Stop(line);
+                let mut work = worker();
+                while let Some(i) = line.take(items) {
+                    // The receiver lives until every sender is gone.
+                    let _ = sender.send((i, work(i)));
+                }
+            };
+            match thread::Builder::new().spawn_scoped(scope, run) {
+                // Those that started do all the work; without any there is none.
+                Err(error) if started == 0 => return Err(error),
+                Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let (mut next, mut flow) = (0, ControlFlow::Continue(()));
+        loop {
+            match results.recv_timeout(POLL) {
+                Ok((i, result)) => drop(waiting.insert(i, result)),
+                Err(RecvTimeoutError::Timeout) if flow.is_continue() => flow = keep_going(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            while flow.is_continue()
+                && let Some(result) = waiting.remove(&next)
+            {
+                flow = consume(next, result);
+                next += 1;
+            }
+            line.change(|state| {
+                state.consumed = next;
+                state.stopped |= flow.is_break();
+            });
+        }
     })
 }

@@ -121,7 +121,7 @@ def prepare(
     draft = FORMS[pickle].draft(job)
     replaced = target.exists()
     with (
-        output_file(target, draft.most_bytes, sync=sync) as (path, file),
+        output_file(target, draft.reserved_bytes, sync=sync) as (path, file),
         bar("rendering", " samples", progress) as report,
     ):
         samples = job.train.rows + job.test.rows

@@ -8,10 +8,9 @@ use std::thread::available_parallelism;
 use numpy::{PyArray3, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 
 use crate::crops::Crop;
-use crate::render::{self, RenderError, Run, Size};
+use crate::render::{self, RenderError, Run, Size, Source};
 
 pub type Failures = Vec<(usize, String)>;
 
@@ -62,9 +61,9 @@ pub fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {
 /// Renders with the GIL released, taking it about every 50 ms to see whether Ctrl-C was pressed and
 /// to call `progress` with the number of samples done. `output` is named when writing fails.
 #[expect(clippy::too_many_arguments)]
-pub fn run<R: Run>(
+pub fn run<S: Source + ?Sized, R: Run>(
     py: Python<'_>,
-    jpegs: &[PyBackedBytes],
+    source: &S,
     crops: &[Crop],
     size: Size,
     runs: Vec<R>,
@@ -81,7 +80,7 @@ pub fn run<R: Run>(
         });
         interrupt.is_ok()
     };
-    let result = py.detach(|| render::render(jpegs, crops, size, runs, workers, poll));
+    let result = py.detach(|| render::render(source, crops, size, runs, workers, poll));
     interrupt?;
     match result {
         Ok(()) => Ok(Vec::new()),

@@ -77,7 +77,7 @@ pub fn render_to_file(
     let mut checksums = checksums.try_readwrite()?;
     let checksums = as_many(checksums.as_slice_mut()?, &crops)?;
     let runs = output.divide(offsets.as_slice()?, checksums, jpegs.len());
-    run(py, &jpegs, &crops, size, runs, workers, progress, &path)
+    run(py, jpegs.as_slice(), &crops, size, runs, workers, progress, &path)
 }
 
 #[pyfunction]
@@ -95,7 +95,7 @@ pub fn compare_with_file(
     let mut equal = equal.try_readwrite()?;
     let equal = as_many(equal.as_slice_mut()?, &crops)?;
     let runs = input.divide(offsets.as_slice()?, equal, jpegs.len());
-    run(py, &jpegs, &crops, size, runs, workers, None, &path)
+    run(py, jpegs.as_slice(), &crops, size, runs, workers, None, &path)
 }
 
 #[pyfunction]

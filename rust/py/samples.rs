@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use numpy::{PyArray2, PyArray3, PyArray5, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{
+    PyArray2, PyArray3, PyArray5, PyArrayMethods, PyReadwriteArray5, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -76,14 +78,23 @@ pub fn render_samples(
     workers: Option<NonZeroUsize>,
 ) -> PyResult<Failures> {
     let crops = crops_of(crops, jpegs.len())?;
-    let &[passes, photographs, 3, height, width] = out.shape() else {
+    let mut out = out.try_readwrite()?;
+    let (size, runs) = runs_of(&mut out, jpegs.len(), &crops)?;
+    run(py, jpegs.as_slice(), &crops, size, runs, workers, None, Path::new("out"))
+}
+
+/// The size of the samples of an array (passes, photographs, 3, height, width), and their runs.
+pub fn runs_of<'a>(
+    out: &'a mut PyReadwriteArray5<'_, f32>,
+    photographs: usize,
+    crops: &[Crop],
+) -> PyResult<(Size, Vec<MemoryRun<'a>>)> {
+    let &[passes, of, 3, height, width] = out.shape() else {
         return Err(PyValueError::new_err("out must have three planes a sample"));
     };
-    if photographs != jpegs.len() || passes * photographs != crops.len() {
+    if of != photographs || passes * photographs != crops.len() {
         return Err(PyValueError::new_err("out and crops do not belong together"));
     }
     let size = Size { width, height };
-    let mut out = out.try_readwrite()?;
-    let runs = MemoryRun::divide(out.as_slice_mut()?, size);
-    run(py, &jpegs, &crops, size, runs, workers, None, Path::new("out"))
+    Ok((size, MemoryRun::divide(out.as_slice_mut()?, size)))
 }

@@ -9,15 +9,20 @@ from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.kind_any import AnyPython
 from headpose_fast.bundle.kind_py2 import Python2
 from headpose_fast.bundle.kind_py3 import Python3
+from headpose_fast.bundle.kind_small import NAME
 from headpose_fast.bundle.original import OriginalReader, is_original
 from headpose_fast.bundle.placed_files import PlacedForm
 from headpose_fast.bundle.protocol import Form, Reader
+from headpose_fast.bundle.small_files import SmallForm
 from headpose_fast.errors import BundleError, DatabaseError
 
 PLACED = {kind.name: kind for kind in (AnyPython(), Python2(), Python3())}
 
 #: By the names in `kinds.KINDS`.
-FORMS: Mapping[str, Form] = {name: PlacedForm(kind) for name, kind in PLACED.items()}
+FORMS: Mapping[str, Form] = {
+    **{name: PlacedForm(kind) for name, kind in PLACED.items()},
+    NAME: SmallForm(),
+}
 
 _HEADER = re.compile(
     rb"\x80[\x02\x04]U.headpose-fast (\d+) ([a-z0-9]+)"

@@ -31,8 +31,15 @@ def get(slot: int) -> bytes:
 
 
 def ints(*values: int) -> bytes:
-    """Push integers of 32 bits."""
-    return b"".join(b"J" + struct.pack("<i", value) for value in values)
+    """Push integers."""
+    return b"".join(
+        b"J" + struct.pack("<i", value) if value < 1 << 31 else long(value) for value in values
+    )
+
+
+def floating(value: float) -> bytes:
+    """Push a floating-point number of 64 bits."""
+    return b"G" + struct.pack(">d", value)
 
 
 def long(value: int) -> bytes:
@@ -44,6 +51,14 @@ def long(value: int) -> bytes:
 def tuple_of(*sides: int) -> bytes:
     """Push a tuple of integers."""
     return MARK + ints(*sides) + TUPLE
+
+
+def call(function: bytes, *arguments: bytes) -> bytes:
+    """Push what a function returns."""
+    few = {1: CALL1, 2: CALL2, 3: CALL3}.get(len(arguments))
+    if few is not None:
+        return b"".join([function, *arguments, few])
+    return b"".join([function, MARK, *arguments, TUPLE, CALL])
 
 
 def float32_dtype() -> bytes:

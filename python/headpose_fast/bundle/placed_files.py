@@ -57,7 +57,7 @@ class PlacedDraft(NamedTuple):
     job: Job
 
     @property
-    def most_bytes(self) -> int:
+    def reserved_bytes(self) -> int:
         """The bytes of the file. The trailer's length does not depend on the checksums."""
         return self.layout.length + len(self._trailer(_no_checksums(self.spans)))
 

@@ -19,8 +19,8 @@ class Draft(Protocol):
     """A file that is laid out for a job, and not yet written."""
 
     @property
-    def most_bytes(self) -> int:
-        """The bytes that it may need, all of which are set aside beforehand."""
+    def reserved_bytes(self) -> int:
+        """The bytes of the file that are known to be needed, and set aside beforehand."""
 
     def write(
         self,
@@ -29,7 +29,7 @@ class Draft(Protocol):
         workers: int | None,
         progress: Callable[[int], object],
     ) -> int:
-        """Write it, trailer included, into an open file of `most_bytes`; return its bytes.
+        """Write it, trailer included, into an open file of `reserved_bytes`; return its bytes.
 
         `progress` gets the number of samples that are done. Raises DatabaseError for photographs
         that cannot be rendered, OSError if writing fails.

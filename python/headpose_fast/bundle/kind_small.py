@@ -1,0 +1,333 @@
+"""Kind `small`: compressed photographs and their crops, which NumPy renders while it loads them.
+
+This module has the opcodes; `small_files` writes and reads the files. docs/format.md explains them.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast.bundle.arrays import Counts
+from headpose_fast.bundle.opcodes import (
+    CALL2,
+    MARK,
+    POP,
+    STOP,
+    TUPLE,
+    call,
+    floating,
+    get,
+    global_name,
+    ints,
+    long,
+    put,
+    string,
+    tuple_of,
+)
+
+NAME = "small"
+
+#: What the pickle calls, and the slots of the memo that keep it: all of NumPy but the last.
+_Call = IntEnum(
+    "_Call",
+    "array ndarray empty zeros arange tile repeat take amax cumsum add subtract multiply "
+    "true_divide floor minimum maximum less greater_equal bitwise_and bitwise_or decompress",
+    start=0,
+)
+
+#: Slots for constants, for what a text becomes, for the taps of all crops of a part (see `taps`),
+#: for a photograph, and, last, for the four arrays.
+_At = IntEnum(
+    "_At",
+    "HIGH_BITS PLACES BYTE NEXT SIGN ONE TEXT DATA CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT "
+    "COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN PLANES GREEN VALUES NEAR FAR FIRST_ARRAY",
+    start=len(_Call),
+)
+
+#: Bytes of samples that are made at once: more is slower, as it leaves the processor's cache.
+_GROUP_BYTES = 1 << 19
+
+#: Bytes of text are a multiple of this: eight blocks of words of eight bytes.
+TEXT_UNIT = 64
+
+
+def sizes_of(crops: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Width and height of what is stored of each photograph: (photographs, 2).
+
+    Args:
+        crops: (photographs, passes, 4), relative to what is stored, so that some begin at 0.
+
+    """
+    sizes: NDArray[np.int32] = (crops[..., :2] + crops[..., 2:]).max(axis=1)
+    return sizes.astype(np.uint64)
+
+
+class SmallPickle(NamedTuple):
+    """The opcodes of a file, piece by piece."""
+
+    counts: Counts
+    #: Photographs to train with, and to test with.
+    photographs: tuple[int, int]
+
+    def start(self) -> bytes:
+        """Begin the file: what a reader must know, names and constants."""
+        header = f"headpose-fast 1 {NAME} {' '.join(map(str, self.counts))}"
+        photographs = " ".join(map(str, self.photographs))
+        high_bits = int.from_bytes(b"\x80" * 8, "little")
+        columns = b"".join(tuple_of(2 << block) for block in range(7))
+        return b"".join(
+            [
+                *(b"\x80\x02", string(header), POP, string(photographs), POP),
+                *(_keep(slot, global_name(_module(slot), slot.name)) for slot in _Call),
+                _keep(_At.HIGH_BITS, _call(_Call.array, long(high_bits), _U8)),
+                _keep(_At.PLACES, _call(_Call.array, MARK + columns + TUPLE, _U8)),
+                _keep(_At.BYTE, _call(_Call.array, tuple_of(255), _F4)),
+                _keep(_At.NEXT, _call(_Call.array, MARK + tuple_of(0) + tuple_of(1) + TUPLE, _F4)),
+                _keep(_At.SIGN, _call(_Call.array, MARK + tuple_of(-1) + tuple_of(1) + TUPLE, _F4)),
+                _keep(_At.ONE, _call(_Call.array, MARK + tuple_of(1) + tuple_of(0) + TUPLE, _F4)),
+            ]
+        )
+
+    def before_text(self, length: int) -> bytes:
+        """Stand before so many bytes of text."""
+        # NumPy makes a string into an array in every version, in Python 3 by encoding it.
+        return get(_Call.array) + b"T" + struct.pack("<i", length)
+
+    def after_text(self, length: int) -> bytes:
+        """Stand behind them: make them bytes again."""
+        words = length // TEXT_UNIT
+        last = _view((1, words), _U8, _At.TEXT, 56 * words)
+        return b"".join(
+            [
+                *(string(f"S{length}"), CALL2, put(_At.TEXT), POP),
+                _keep(_At.DATA, _call(_Call.multiply, last, get(_At.PLACES))),
+                _do(_Call.bitwise_and, get(_At.DATA), get(_At.HIGH_BITS), get(_At.DATA)),
+                _do(_Call.bitwise_or, get(_At.DATA), _view((7, words), _U8, _At.TEXT), get(_At.DATA)),
+            ]
+        )
+
+    def labels(self, part: int) -> bytes:
+        """Make the labels of a part from data, and its images, which are still empty."""
+        shapes, photographs = self.counts.shapes(), self.photographs[part]
+        passes = self.counts[part] // photographs
+        once = _view((photographs, 2), _F4, _At.DATA)
+        return _keep(
+            _At.FIRST_ARRAY + 2 + part, _call(_Call.tile, once, tuple_of(passes, 1))
+        ) + _keep(_At.FIRST_ARRAY + part, _call(_Call.empty, tuple_of(*shapes[part]), _F4))
+
+    def taps(self, part: int) -> bytes:
+        """Find from data, for all crops of a part, which pixels become a sample's and how.
+
+        This is the arithmetic of `rust/taps.rs`. Along x, `_At.COLUMNS` has the left pixel's column
+        in its photograph, and there is always one to the right of it, if of no weight. Along y,
+        `_At.ROWS` has where the upper and the lower row begin, and `_At.DOWN` their weights.
+        """
+        photographs, (_, _, height, width) = self.photographs[part], self.counts
+        crops = self.counts[part]
+        one, zero = floating(1.0), floating(0.0)
+
+        def column(index: int, *, deep: bool = False) -> bytes:
+            shape, strides = ((crops, 1, 1), (32, 8, 8)) if deep else ((crops, 1), (32, 8))
+            return _view(shape, _F8, _At.CROPS, 8 * index, strides)
+
+        def coordinates(index: int, size: int) -> bytes:
+            """Of the output's pixels in a crop, their floors, and the weights of what follows."""
+            centres = _call(_Call.arange, floating(0.5), floating(size))
+            scale = _call(_Call.true_divide, column(index), floating(size))
+            places = _call(_Call.subtract, _call(_Call.multiply, centres, scale), floating(0.5))
+            return b"".join(
+                [
+                    _keep(_At.COORDINATE, _call(_Call.array, places, _F4)),
+                    _keep(_At.FLOORED, _call(_Call.floor, get(_At.COORDINATE))),
+                    _keep(_At.FAR_WEIGHT, _call(_Call.subtract, get(_At.COORDINATE), get(_At.FLOORED))),
+                    _keep(_At.LAST, _call(_Call.subtract, column(index), one)),
+                ]
+            )
+
+        def clamped(pixels: bytes, last: bytes) -> bytes:
+            return _call(_Call.minimum, _call(_Call.maximum, pixels, zero), last)
+
+        right = _call(_Call.add, column(0), column(2))
+        right = _call(
+            *(_Call.amax, _call(_Call.ndarray, tuple_of(photographs, crops // photographs), _F8, right)),
+            ints(1),
+        )
+        across = _call(_Call.repeat, right, ints(crops // photographs))
+        inside = _call(
+            *(_Call.multiply, _call(_Call.greater_equal, get(_At.FLOORED), zero)),
+            _call(_Call.less, get(_At.FLOORED), get(_At.LAST)),
+        )
+        columns = _call(_Call.add, clamped(get(_At.FLOORED), get(_At.LAST)), column(0))
+        down = _view((crops, 1, height), _F4, _At.FAR_WEIGHT)
+        upper_and_lower = _call(_Call.add, _view((crops, 1, height), _F4, _At.FLOORED), get(_At.NEXT))
+        rows = clamped(upper_and_lower, _view((crops, 1, 1), _F8, _At.LAST))
+        rows = _call(_Call.add, rows, column(1, deep=True))
+        rows = _call(_Call.multiply, rows, _view((crops, 1, 1), _F8, _At.ACROSS))
+        return b"".join(
+            [
+                _keep(_At.CROPS, _call(_Call.array, _view((crops, 4), _U2, _At.DATA), _F8)),
+                _keep(_At.ACROSS, across),
+                coordinates(2, width),
+                _keep(_At.FAR_ACROSS, _call(_Call.multiply, get(_At.FAR_WEIGHT), inside)),
+                _keep(_At.NEAR_ACROSS, _call(_Call.subtract, one, get(_At.FAR_ACROSS))),
+                _keep(_At.COLUMNS, _call(_Call.array, columns, _I8)),
+                coordinates(3, height),
+                _keep(_At.DOWN, _call(_Call.add, _call(_Call.multiply, down, get(_At.SIGN)), get(_At.ONE))),
+                _keep(_At.ROWS, _call(_Call.array, rows, _I8)),
+            ]
+        )
+
+    def photograph(self, part: int, number: int, crops: NDArray[np.int32]) -> bytes:
+        """Render the crops of a photograph, which data has compressed."""
+        passes = len(crops)
+        ((width, height),) = sizes_of(crops[np.newaxis]).tolist()
+        sample = self.counts.height * self.counts.width * 12
+        together = max(1, _GROUP_BYTES // sample)
+        return b"".join(
+            [
+                _decompress(width, height),
+                *(
+                    self._render(part, number, first, min(together, passes - first), width * height)
+                    for first in range(0, passes, together)
+                ),
+                *(
+                    self._halve(part, number + k * self.photographs[part], crop, (width, height))
+                    for k, crop in enumerate(crops.tolist())
+                    if crop[2:] == [2 * self.counts.width, 2 * self.counts.height]
+                ),
+            ]
+        )
+
+    def _render(self, part: int, number: int, first: int, passes: int, pixels: int) -> bytes:
+        """Render some passes of a photograph with so many pixels."""
+        _, _, height, width = self.counts
+        photographs = self.photographs[part]
+        crop = number * (self.counts[part] // photographs) + first
+        plane, sample = 4 * height * width, 12 * height * width
+        places = _call(
+            *(_Call.add, _view((passes, 2, height, 1), _I8, _At.ROWS, 16 * crop * height)),
+            _view((passes, 1, 1, width), _I8, _At.COLUMNS, 8 * crop * width),
+        )
+        near, far = (_view((3, pixels), _F4, _At.VALUES, offset) for offset in (0, 4))
+        near_weights, far_weights = (
+            _view((passes, 1, 1, width), _F4, slot, 4 * crop * width)
+            for slot in (_At.NEAR_ACROSS, _At.FAR_ACROSS)
+        )
+        down = _view((passes, 2, height, 1), _F4, _At.DOWN, 8 * crop * height)
+        rows = (3, passes, height, width)
+        upper, lower = (
+            _view(rows, _F4, _At.NEAR, offset, (2 * passes * plane, 2 * plane, 4 * width, 4))
+            for offset in (0, plane)
+        )
+        samples = _view(
+            *(rows, _F4, _At.FIRST_ARRAY + part, (first * photographs + number) * sample),
+            (plane, photographs * sample, 4 * width, 4),
+        )
+        return b"".join(
+            [
+                # The places are needed twice, and `_At.FAR` is free until then.
+                _keep(_At.FAR, places),
+                _keep(_At.NEAR, _call(_Call.take, near, get(_At.FAR), ints(1))),
+                _keep(_At.FAR, _call(_Call.take, far, get(_At.FAR), ints(1))),
+                _do(_Call.multiply, get(_At.NEAR), near_weights, get(_At.NEAR)),
+                _do(_Call.multiply, get(_At.FAR), far_weights, get(_At.FAR)),
+                _do(_Call.add, get(_At.NEAR), get(_At.FAR), get(_At.NEAR)),
+                _do(_Call.multiply, get(_At.NEAR), down, get(_At.NEAR)),
+                _do(_Call.add, upper, lower, samples),
+            ]
+        )
+
+    def _halve(self, part: int, row: int, crop: list[int], picture: tuple[int, int]) -> bytes:
+        """Render a crop of exactly twice the size of a sample again, as its average."""
+        (x, y, *_), (across, down) = crop, picture
+        shape = (3, self.counts.height, self.counts.width)
+        plane = 4 * self.counts.height * self.counts.width
+        out = _view(
+            *(shape, _F4, _At.FIRST_ARRAY + part, 3 * plane * row, (plane, 4 * self.counts.width, 4))
+        )
+        first, *others = (
+            _view(
+                *(shape, _F4, _At.VALUES, 4 * ((y + below) * across + x + right)),
+                (4 * across * down, 8 * across, 8),
+            )
+            for below in (0, 1)
+            for right in (0, 1)
+        )
+        return b"".join(
+            [
+                _do(_Call.add, first, others[0], out),
+                _do(_Call.add, out, others[1], out),
+                _do(_Call.add, out, others[2], out),
+                _do(_Call.multiply, out, floating(0.25), out),
+            ]
+        )
+
+    def end(self) -> bytes:
+        """Leave the tuple of the arrays."""
+        arrays = (get(_At.FIRST_ARRAY + i) for i in range(4))
+        return b"".join([MARK, *arrays, TUPLE, STOP])
+
+
+_U2, _F4, _F8, _I8, _U8 = map(string, ("<u2", "<f4", "<f8", "<i8", "<u8"))
+_U1 = string("u1")
+
+
+def _module(function: _Call) -> str:
+    return "zlib" if function is _Call.decompress else "numpy"
+
+
+def _call(function: int, *arguments: bytes) -> bytes:
+    """Push what the function in a slot returns."""
+    return call(get(function), *arguments)
+
+
+def _keep(slot: int, value: bytes) -> bytes:
+    """Keep a value in a slot, and not on the stack."""
+    return value + put(slot) + POP
+
+
+def _do(function: int, *arguments: bytes) -> bytes:
+    """Call a function for what it writes."""
+    return _call(function, *arguments) + POP
+
+
+def _view(
+    shape: tuple[int, ...],
+    dtype: bytes,
+    slot: int,
+    offset: int = 0,
+    strides: tuple[int, ...] | None = None,
+) -> bytes:
+    """Push an array that shares the memory of what is in a slot; offset and strides in bytes."""
+    layout = [] if strides is None else [tuple_of(*strides)]
+    where = [ints(offset), *layout] if offset or layout else []
+    return _call(_Call.ndarray, tuple_of(*shape), dtype, get(slot), *where)
+
+
+def _decompress(width: int, height: int) -> bytes:
+    """Make the values of a photograph's pixels from data: planes blue, green, red of float32."""
+    plane = width * height
+    inflated = _call(_Call.decompress, get(_At.DATA), ints(15), ints(3 * plane))
+    picture, pair = (3, height, width), (2, height, width)
+    blue_and_red = _view(pair, _U1, _At.PLANES, 0, (2 * plane, width, 1))
+    green = _view((height, width), _U1, _At.PLANES, plane)
+    return b"".join(
+        [
+            _keep(_At.PLANES, _call(_Call.ndarray, tuple_of(*picture), _U1, inflated)),
+            _keep(_At.PLANES, _call(_Call.cumsum, get(_At.PLANES), ints(1), _U1)),
+            _keep(_At.GREEN, _call(_Call.cumsum, green, ints(1), _U1)),
+            _do(_Call.add, blue_and_red, get(_At.GREEN), blue_and_red),
+            # A value more, for what is right of the last pixel.
+            _keep(_At.VALUES, _call(_Call.zeros, ints(3 * plane + 1), _F4)),
+            _do(
+                *(_Call.true_divide, blue_and_red, get(_At.BYTE)),
+                _view(pair, _F4, _At.VALUES, 0, (8 * plane, 4 * width, 4)),
+            ),
+            _do(_Call.true_divide, get(_At.GREEN), get(_At.BYTE), _view((height, width), _F4, _At.VALUES, 4 * plane)),
+        ]
+    )

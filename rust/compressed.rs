@@ -1,0 +1,232 @@
+//! Photographs in little room and without loss: what kind `small` keeps of them.
+//!
+//! Kept is the part of a photograph that its crops cover, as three planes: blue less green, green,
+//! red less green, then each byte less the one above it, in green then less the one to its left, all
+//! modulo 256. Most bytes are near 0 then. They are deflated with matches at a distance of 1 only,
+//! which serve such data better than any others and are the same on all processors, and become
+//! text. docs/format.md has the sizes of what was tried.
+
+use std::fs::File;
+use std::io;
+
+use thiserror::Error;
+use zlib_rs::{
+    Deflate, DeflateConfig, DeflateFlush, InflateConfig, ReturnCode, Status, Strategy,
+    decompress_slice,
+};
+
+use crate::crops::Crop;
+use crate::file::read_exact_at;
+use crate::jpeg::{CHANNELS, MOST_PIXELS, Photo};
+use crate::render::{PhotographError, Source};
+use crate::simd::{Loops, vectorised};
+use crate::text;
+
+const GREEN: usize = 1;
+
+/// The most that a byte of deflated data can inflate to.
+const MOST_EXPANSION: u64 = 1032;
+
+/// Why a photograph could not be read from a bundle.
+#[derive(Debug, Error)]
+pub enum CompressedError {
+    /// It is not what [`Compressor`] made.
+    #[error("damaged")]
+    Damaged,
+    /// It could not be read at all.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+}
+
+/// Compresses photographs, keeping its buffers between them.
+pub struct Compressor {
+    deflate: Deflate,
+    differences: Vec<u8>,
+    deflated: Vec<u8>,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        let config = DeflateConfig { strategy: Strategy::Rle, ..DeflateConfig::new(6) };
+        let deflate = Deflate::new_with_config(config);
+        Compressor { deflate, differences: Vec::new(), deflated: Vec::new() }
+    }
+}
+
+impl Compressor {
+    /// Compresses a part of a photograph and returns text.
+    ///
+    /// # Panics
+    /// If the part is not inside the photograph.
+    pub fn compress(&mut self, photo: &Photo, part: Crop) -> Vec<u8> {
+        assert!(part.is_inside(photo.width(), photo.height()));
+        self.differences.resize(CHANNELS * part.w as usize * part.h as usize, 0);
+        vectorised(Differences { photo, part, out: &mut self.differences });
+        // Deflated data is never longer by more than 5 bytes a block, which has at least 4,096.
+        self.deflated.resize(self.differences.len() + self.differences.len() / 512 + 64, 0);
+        self.deflate.reset();
+        let done =
+            self.deflate.compress(&self.differences, &mut self.deflated, DeflateFlush::Finish);
+        assert_eq!(done, Ok(Status::StreamEnd));
+        self.deflated.truncate(self.deflate.total_out() as usize);
+        text::encode_padded(&mut self.deflated)
+    }
+}
+
+struct Differences<'a> {
+    photo: &'a Photo,
+    part: Crop,
+    out: &'a mut [u8],
+}
+
+impl Loops for Differences<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Differences { photo, part, out } = self;
+        let [x, y, width, height] = [part.x, part.y, part.w, part.h].map(|v| v as usize);
+        let row = |channel, y| &photo.row(channel, x, y)[..width];
+        for (channel, plane) in out.chunks_exact_mut(width * height).enumerate() {
+            for (i, out) in plane.chunks_exact_mut(width).enumerate() {
+                let at = y + i;
+                match (channel, i) {
+                    (GREEN, _) => {
+                        out.copy_from_slice(row(GREEN, at));
+                        if i > 0 {
+                            subtract(out, row(GREEN, at - 1));
+                        }
+                        let mut left = 0;
+                        for value in out {
+                            (*value, left) = (value.wrapping_sub(left), *value);
+                        }
+                    }
+                    _ => {
+                        out.copy_from_slice(row(channel, at));
+                        subtract(out, row(GREEN, at));
+                        if i > 0 {
+                            subtract(out, row(channel, at - 1));
+                            add(out, row(GREEN, at - 1));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add(to: &mut [u8], other: &[u8]) {
+    for (to, other) in to.iter_mut().zip(other) {
+        *to = to.wrapping_add(*other);
+    }
+}
+
+#[inline(always)]
+fn subtract(from: &mut [u8], other: &[u8]) {
+    for (from, other) in from.iter_mut().zip(other) {
+        *from = from.wrapping_sub(*other);
+    }
+}
+
+/// Makes a picture of `width` x `height` pixels from the text of [`Compressor::compress`], which
+/// is decoded in place.
+///
+/// # Errors
+/// If the text is not of such a picture.
+pub fn expand(
+    text: &mut [u8],
+    width: usize,
+    height: usize,
+    photo: &mut Photo,
+) -> Result<(), CompressedError> {
+    let pixels = width as u64 * height as u64;
+    let possible = 1..=MOST_PIXELS.min(text.len() as u64 * MOST_EXPANSION / CHANNELS as u64);
+    if !possible.contains(&pixels) {
+        return Err(CompressedError::Damaged);
+    }
+    let deflated = text::decode_padded(text).ok_or(CompressedError::Damaged)?;
+    let planes = photo.make(width, height);
+    let length = planes.len();
+    match decompress_slice(planes, deflated, InflateConfig::default()) {
+        (inflated, ReturnCode::Ok) if inflated.len() == length => {}
+        _ => return Err(CompressedError::Damaged),
+    }
+    vectorised(Sums { planes, width, height });
+    Ok(())
+}
+
+/// Undoes [`Differences`].
+struct Sums<'a> {
+    planes: &'a mut [u8],
+    width: usize,
+    height: usize,
+}
+
+impl Loops for Sums<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Sums { planes, width, height } = self;
+        for plane in planes.chunks_exact_mut(width * height) {
+            for y in 1..height {
+                let (above, row) = plane[(y - 1) * width..].split_at_mut(width);
+                add(&mut row[..width], above);
+            }
+        }
+        let (blue, rest) = planes.split_at_mut(width * height);
+        let (green, red) = rest.split_at_mut(width * height);
+        for row in green.chunks_exact_mut(width) {
+            let mut sum = 0_u8;
+            for value in row {
+                sum = sum.wrapping_add(*value);
+                *value = sum;
+            }
+        }
+        add(blue, green);
+        add(red, green);
+    }
+}
+
+/// Whether a part of a photograph is a picture, pixel by pixel.
+pub fn is_part(photo: &Photo, part: Crop, picture: &Photo) -> bool {
+    let [x, y, width, height] = [part.x, part.y, part.w, part.h].map(|v| v as usize);
+    let equal = |(channel, row): (usize, usize)| {
+        photo.row(channel, x, y + row)[..width] == picture.row(channel, 0, row)[..width]
+    };
+    (picture.width(), picture.height()) == (width, height)
+        && (0..CHANNELS).flat_map(|channel| (0..height).map(move |y| (channel, y))).all(equal)
+}
+
+/// Where a compressed photograph stands in a file, and its size in pixels.
+pub struct Piece {
+    /// Of its text in the file.
+    pub offset: u64,
+    /// Bytes of text.
+    pub length: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+}
+
+/// Compressed photographs in a file.
+pub struct Pieces {
+    /// The file.
+    pub file: File,
+    /// One a photograph.
+    pub pieces: Vec<Piece>,
+}
+
+impl Source for Pieces {
+    fn count(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn loader(&self) -> impl FnMut(usize, &mut Photo) -> Result<(), PhotographError> {
+        let mut text = Vec::new();
+        move |i, photo| {
+            let Piece { offset, length, width, height } = self.pieces[i];
+            text.resize(length, 0);
+            read_exact_at(&self.file, &mut text, offset).map_err(CompressedError::from)?;
+            Ok(expand(&mut text, width, height, photo)?)
+        }
+    }
+}
