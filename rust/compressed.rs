@@ -2,18 +2,15 @@
 //!
 //! Kept is the part of a photograph that its crops cover, as three planes: blue less green, green,
 //! red less green, then each byte less the one above it, in green then less the one to its left, all
-//! modulo 256. Most bytes are near 0 then. They are deflated with matches at a distance of 1 only,
-//! which serve such data better than any others and are the same on all processors, and become
-//! text. docs/format.md has the sizes of what was tried.
+//! modulo 256. Most bytes are near 0 then, as in a PNG file, for which `fdeflate` is made: it looks
+//! for runs of zeros only, and its codes are the same for all data, so it is fast, and its output
+//! the same on all processors. That becomes text. docs/format.md has what else was tried.
 
 use std::fs::File;
 use std::io;
 
+use fdeflate::{Decompressor, compress_to_vec};
 use thiserror::Error;
-use zlib_rs::{
-    Deflate, DeflateConfig, DeflateFlush, InflateConfig, ReturnCode, Status, Strategy,
-    decompress_slice,
-};
 
 use crate::crops::Crop;
 use crate::file::read_exact_at;
@@ -30,7 +27,7 @@ const MOST_EXPANSION: u64 = 1032;
 /// Why a photograph could not be read from a bundle.
 #[derive(Debug, Error)]
 pub enum CompressedError {
-    /// It is not what [`Compressor`] made.
+    /// It is not what [`compress`] made.
     #[error("damaged")]
     Damaged,
     /// It could not be read at all.
@@ -38,39 +35,15 @@ pub enum CompressedError {
     Read(#[from] io::Error),
 }
 
-/// Compresses photographs, keeping its buffers between them.
-pub struct Compressor {
-    deflate: Deflate,
-    differences: Vec<u8>,
-    deflated: Vec<u8>,
-}
-
-impl Default for Compressor {
-    fn default() -> Self {
-        let config = DeflateConfig { strategy: Strategy::Rle, ..DeflateConfig::new(6) };
-        let deflate = Deflate::new_with_config(config);
-        Compressor { deflate, differences: Vec::new(), deflated: Vec::new() }
-    }
-}
-
-impl Compressor {
-    /// Compresses a part of a photograph and returns text.
-    ///
-    /// # Panics
-    /// If the part is not inside the photograph.
-    pub fn compress(&mut self, photo: &Photo, part: Crop) -> Vec<u8> {
-        assert!(part.is_inside(photo.width(), photo.height()));
-        self.differences.resize(CHANNELS * part.w as usize * part.h as usize, 0);
-        vectorised(Differences { photo, part, out: &mut self.differences });
-        // Deflated data is never longer by more than 5 bytes a block, which has at least 4,096.
-        self.deflated.resize(self.differences.len() + self.differences.len() / 512 + 64, 0);
-        self.deflate.reset();
-        let done =
-            self.deflate.compress(&self.differences, &mut self.deflated, DeflateFlush::Finish);
-        assert_eq!(done, Ok(Status::StreamEnd));
-        self.deflated.truncate(self.deflate.total_out() as usize);
-        text::encode_padded(&mut self.deflated)
-    }
+/// Compresses a part of a photograph and returns text. `scratch` is kept between calls.
+///
+/// # Panics
+/// If the part is not inside the photograph.
+pub fn compress(photo: &Photo, part: Crop, scratch: &mut Vec<u8>) -> Vec<u8> {
+    assert!(part.is_inside(photo.width(), photo.height()));
+    scratch.resize(CHANNELS * part.w as usize * part.h as usize, 0);
+    vectorised(Differences { photo, part, out: scratch });
+    text::encode_padded(&mut compress_to_vec(scratch))
 }
 
 struct Differences<'a> {
@@ -127,8 +100,8 @@ fn subtract(from: &mut [u8], other: &[u8]) {
     }
 }
 
-/// Makes a picture of `width` x `height` pixels from the text of [`Compressor::compress`], which
-/// is decoded in place.
+/// Makes a picture of `width` x `height` pixels from the text of [`compress`], which is decoded in
+/// place.
 ///
 /// # Errors
 /// If the text is not of such a picture.
@@ -145,13 +118,23 @@ pub fn expand(
     }
     let deflated = text::decode_padded(text).ok_or(CompressedError::Damaged)?;
     let planes = photo.make(width, height);
-    let length = planes.len();
-    match decompress_slice(planes, deflated, InflateConfig::default()) {
-        (inflated, ReturnCode::Ok) if inflated.len() == length => {}
-        _ => return Err(CompressedError::Damaged),
-    }
+    inflate(deflated, planes).ok_or(CompressedError::Damaged)?;
     vectorised(Sums { planes, width, height });
     Ok(())
+}
+
+/// Inflates to exactly the length of `out`; `None` if it cannot.
+fn inflate(deflated: &[u8], out: &mut [u8]) -> Option<()> {
+    let mut decompressor = Decompressor::new();
+    let (mut used, mut made) = (0, 0);
+    while !decompressor.is_done() {
+        let (more_used, more_made) = decompressor.read(&deflated[used..], out, made, true).ok()?;
+        if more_used + more_made == 0 {
+            return None;
+        }
+        (used, made) = (used + more_used, made + more_made);
+    }
+    (made == out.len()).then_some(())
 }
 
 /// Undoes [`Differences`].

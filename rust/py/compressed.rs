@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::compressed::{self, Compressor, Piece};
+use crate::compressed::{self, CompressedError, Piece};
 use crate::crops::Crop;
 use crate::jpeg::Photo;
 use crate::py::common::{Failures, crops_of, failures, keep_going, os_error, run, workers_or_all};
@@ -74,13 +74,12 @@ pub fn compress_photographs(
     let parts = as_many_as(crops_of(parts, jpegs.len())?, jpegs.len())?;
     let worker = || {
         let mut load = jpegs.loader();
-        let mut compressor = Compressor::default();
-        let mut photo = Photo::default();
+        let (mut photo, mut scratch) = (Photo::default(), Vec::new());
         let parts = &parts;
         move |i: usize| -> Result<(Vec<u8>, u32), PhotographError> {
             load(i, &mut photo)?;
             require_inside(parts[i], &photo)?;
-            let text = compressor.compress(&photo, parts[i]);
+            let text = compressed::compress(&photo, parts[i], &mut scratch);
             let sum = crc32fast::hash(&text);
             Ok((text, sum))
         }
@@ -123,7 +122,7 @@ pub fn compare_photographs(
             require_inside(parts[i], &photo)?;
             match load_piece(i, &mut picture) {
                 Ok(()) => Ok(compressed::is_part(&photo, parts[i], &picture)),
-                Err(PhotographError::Compressed(compressed::CompressedError::Damaged)) => Ok(false),
+                Err(PhotographError::Compressed(CompressedError::Damaged)) => Ok(false),
                 Err(error) => Err(error),
             }
         }

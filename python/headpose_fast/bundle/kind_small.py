@@ -44,8 +44,10 @@ _Call = IntEnum(
 #: for a photograph, and, last, for the four arrays.
 _At = IntEnum(
     "_At",
-    "HIGH_BITS PLACES BYTE NEXT SIGN ONE TEXT DATA CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT "
-    "COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN PLANES GREEN VALUES NEAR FAR FIRST_ARRAY",
+    "HIGH_BITS MULTIPLIERS BYTE NEXT SIGN ONE TEXT DATA CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT "
+    "COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN PLANES GREEN VALUES VALUES_AT VALUES_BESIDE PLACES NEAR FAR "
+    "PLACES_OF_FULL NEAR_OF_FULL FAR_OF_FULL UPPER_OF_FULL LOWER_OF_FULL "
+    "PLACES_OF_REST NEAR_OF_REST FAR_OF_REST UPPER_OF_REST LOWER_OF_REST FIRST_ARRAY",
     start=len(_Call),
 )
 
@@ -85,7 +87,7 @@ class SmallPickle(NamedTuple):
                 *(b"\x80\x02", string(header), POP, string(photographs), POP),
                 *(_keep(slot, global_name(_module(slot), slot.name)) for slot in _Call),
                 _keep(_At.HIGH_BITS, _call(_Call.array, long(high_bits), _U8)),
-                _keep(_At.PLACES, _call(_Call.array, MARK + columns + TUPLE, _U8)),
+                _keep(_At.MULTIPLIERS, _call(_Call.array, MARK + columns + TUPLE, _U8)),
                 _keep(_At.BYTE, _call(_Call.array, tuple_of(255), _F4)),
                 _keep(_At.NEXT, _call(_Call.array, MARK + tuple_of(0) + tuple_of(1) + TUPLE, _F4)),
                 _keep(_At.SIGN, _call(_Call.array, MARK + tuple_of(-1) + tuple_of(1) + TUPLE, _F4)),
@@ -105,9 +107,11 @@ class SmallPickle(NamedTuple):
         return b"".join(
             [
                 *(string(f"S{length}"), CALL2, put(_At.TEXT), POP),
-                _keep(_At.DATA, _call(_Call.multiply, last, get(_At.PLACES))),
+                _keep(_At.DATA, _call(_Call.multiply, last, get(_At.MULTIPLIERS))),
                 _do(_Call.bitwise_and, get(_At.DATA), get(_At.HIGH_BITS), get(_At.DATA)),
-                _do(_Call.bitwise_or, get(_At.DATA), _view((7, words), _U8, _At.TEXT), get(_At.DATA)),
+                _do(
+                    _Call.bitwise_or, get(_At.DATA), _view((7, words), _U8, _At.TEXT), get(_At.DATA)
+                ),
             ]
         )
 
@@ -144,7 +148,9 @@ class SmallPickle(NamedTuple):
                 [
                     _keep(_At.COORDINATE, _call(_Call.array, places, _F4)),
                     _keep(_At.FLOORED, _call(_Call.floor, get(_At.COORDINATE))),
-                    _keep(_At.FAR_WEIGHT, _call(_Call.subtract, get(_At.COORDINATE), get(_At.FLOORED))),
+                    _keep(
+                        _At.FAR_WEIGHT, _call(_Call.subtract, get(_At.COORDINATE), get(_At.FLOORED))
+                    ),
                     _keep(_At.LAST, _call(_Call.subtract, column(index), one)),
                 ]
             )
@@ -154,7 +160,10 @@ class SmallPickle(NamedTuple):
 
         right = _call(_Call.add, column(0), column(2))
         right = _call(
-            *(_Call.amax, _call(_Call.ndarray, tuple_of(photographs, crops // photographs), _F8, right)),
+            *(
+                _Call.amax,
+                _call(_Call.ndarray, tuple_of(photographs, crops // photographs), _F8, right),
+            ),
             ints(1),
         )
         across = _call(_Call.repeat, right, ints(crops // photographs))
@@ -164,7 +173,9 @@ class SmallPickle(NamedTuple):
         )
         columns = _call(_Call.add, clamped(get(_At.FLOORED), get(_At.LAST)), column(0))
         down = _view((crops, 1, height), _F4, _At.FAR_WEIGHT)
-        upper_and_lower = _call(_Call.add, _view((crops, 1, height), _F4, _At.FLOORED), get(_At.NEXT))
+        upper_and_lower = _call(
+            _Call.add, _view((crops, 1, height), _F4, _At.FLOORED), get(_At.NEXT)
+        )
         rows = clamped(upper_and_lower, _view((crops, 1, 1), _F8, _At.LAST))
         rows = _call(_Call.add, rows, column(1, deep=True))
         rows = _call(_Call.multiply, rows, _view((crops, 1, 1), _F8, _At.ACROSS))
@@ -177,67 +188,111 @@ class SmallPickle(NamedTuple):
                 _keep(_At.NEAR_ACROSS, _call(_Call.subtract, one, get(_At.FAR_ACROSS))),
                 _keep(_At.COLUMNS, _call(_Call.array, columns, _I8)),
                 coordinates(3, height),
-                _keep(_At.DOWN, _call(_Call.add, _call(_Call.multiply, down, get(_At.SIGN)), get(_At.ONE))),
+                _keep(
+                    _At.DOWN,
+                    _call(_Call.add, _call(_Call.multiply, down, get(_At.SIGN)), get(_At.ONE)),
+                ),
                 _keep(_At.ROWS, _call(_Call.array, rows, _I8)),
             ]
         )
 
+    def scratch(self, part: int, most_pixels: int) -> bytes:
+        """Make the buffers that all photographs of a part use, the largest with so many pixels.
+
+        Made anew for each of them they would cost more time than what they are needed for.
+        """
+        _, _, height, width = self.counts
+        plane = 4 * height * width
+        full, rest = self._groups(part)
+        ops = [
+            _keep(_At.PLANES, _call(_Call.empty, ints(3 * most_pixels), _U1)),
+            _keep(_At.GREEN, _call(_Call.empty, ints(most_pixels), _U1)),
+            # A value more, for what is right of the last pixel.
+            _keep(_At.VALUES, _call(_Call.zeros, ints(3 * most_pixels + 1), _F4)),
+            _keep(_At.PLACES, _call(_Call.empty, tuple_of(full, 2, height, width), _I8)),
+            _keep(_At.NEAR, _call(_Call.empty, tuple_of(3, full, 2, height, width), _F4)),
+            _keep(_At.FAR, _call(_Call.empty, tuple_of(3, full, 2, height, width), _F4)),
+        ]
+        for first, passes in ((_At.PLACES_OF_FULL, full), (_At.PLACES_OF_REST, rest)):
+            both, one = (3, passes, 2, height, width), (3, passes, height, width)
+            strides = (2 * passes * plane, 2 * plane, 4 * width, 4)
+            views = (
+                _view((passes, 2, height, width), _I8, _At.PLACES),
+                _view(both, _F4, _At.NEAR),
+                _view(both, _F4, _At.FAR),
+                _view(one, _F4, _At.NEAR, 0, strides),
+                _view(one, _F4, _At.NEAR, plane, strides),
+            )
+            ops += [_keep(slot, view) for slot, view in enumerate(views, start=first)]
+        return b"".join(ops)
+
+    def _groups(self, part: int) -> tuple[int, int]:
+        """Passes that are rendered at once, and how many of them are left at the end."""
+        passes = self.counts[part] // self.photographs[part]
+        sample = self.counts.height * self.counts.width * 12
+        groups = -(-passes * sample // max(sample, _GROUP_BYTES))
+        full = -(-passes // groups)
+        return full, passes % full or full
+
     def photograph(self, part: int, number: int, crops: NDArray[np.int32]) -> bytes:
         """Render the crops of a photograph, which data has compressed."""
         passes = len(crops)
+        full, rest = self._groups(part)
         ((width, height),) = sizes_of(crops[np.newaxis]).tolist()
-        sample = self.counts.height * self.counts.width * 12
-        together = max(1, _GROUP_BYTES // sample)
+        double = [2 * self.counts.width, 2 * self.counts.height]
         return b"".join(
             [
                 _decompress(width, height),
-                *(
-                    self._render(part, number, first, min(together, passes - first), width * height)
-                    for first in range(0, passes, together)
-                ),
+                *(self._render(part, number, k, full) for k in range(0, passes - rest, full)),
+                self._render(part, number, passes - rest, rest),
                 *(
                     self._halve(part, number + k * self.photographs[part], crop, (width, height))
                     for k, crop in enumerate(crops.tolist())
-                    if crop[2:] == [2 * self.counts.width, 2 * self.counts.height]
+                    if crop[2:] == double
                 ),
             ]
         )
 
-    def _render(self, part: int, number: int, first: int, passes: int, pixels: int) -> bytes:
-        """Render some passes of a photograph with so many pixels."""
+    def _render(self, part: int, number: int, first: int, passes: int) -> bytes:
+        """Render some passes of a photograph."""
         _, _, height, width = self.counts
         photographs = self.photographs[part]
         crop = number * (self.counts[part] // photographs) + first
-        plane, sample = 4 * height * width, 12 * height * width
-        places = _call(
-            *(_Call.add, _view((passes, 2, height, 1), _I8, _At.ROWS, 16 * crop * height)),
-            _view((passes, 1, 1, width), _I8, _At.COLUMNS, 8 * crop * width),
-        )
-        near, far = (_view((3, pixels), _F4, _At.VALUES, offset) for offset in (0, 4))
+        plane = 4 * height * width
+        full, _ = self._groups(part)
+        views = _At.PLACES_OF_FULL if passes == full else _At.PLACES_OF_REST
+        places, near, far, upper, lower = (get(views + i) for i in range(5))
+        one = ints(1)
         near_weights, far_weights = (
             _view((passes, 1, 1, width), _F4, slot, 4 * crop * width)
             for slot in (_At.NEAR_ACROSS, _At.FAR_ACROSS)
         )
-        down = _view((passes, 2, height, 1), _F4, _At.DOWN, 8 * crop * height)
-        rows = (3, passes, height, width)
-        upper, lower = (
-            _view(rows, _F4, _At.NEAR, offset, (2 * passes * plane, 2 * plane, 4 * width, 4))
-            for offset in (0, plane)
-        )
         samples = _view(
-            *(rows, _F4, _At.FIRST_ARRAY + part, (first * photographs + number) * sample),
-            (plane, photographs * sample, 4 * width, 4),
+            (3, passes, height, width),
+            _F4,
+            _At.FIRST_ARRAY + part,
+            (first * photographs + number) * 3 * plane,
+            (plane, photographs * 3 * plane, 4 * width, 4),
         )
         return b"".join(
             [
-                # The places are needed twice, and `_At.FAR` is free until then.
-                _keep(_At.FAR, places),
-                _keep(_At.NEAR, _call(_Call.take, near, get(_At.FAR), ints(1))),
-                _keep(_At.FAR, _call(_Call.take, far, get(_At.FAR), ints(1))),
-                _do(_Call.multiply, get(_At.NEAR), near_weights, get(_At.NEAR)),
-                _do(_Call.multiply, get(_At.FAR), far_weights, get(_At.FAR)),
-                _do(_Call.add, get(_At.NEAR), get(_At.FAR), get(_At.NEAR)),
-                _do(_Call.multiply, get(_At.NEAR), down, get(_At.NEAR)),
+                _do(
+                    _Call.add,
+                    _view((passes, 2, height, 1), _I8, _At.ROWS, 16 * crop * height),
+                    _view((passes, 1, 1, width), _I8, _At.COLUMNS, 8 * crop * width),
+                    places,
+                ),
+                _do(_Call.take, get(_At.VALUES_AT), places, one, near, _CLIP),
+                _do(_Call.take, get(_At.VALUES_BESIDE), places, one, far, _CLIP),
+                _do(_Call.multiply, near, near_weights, near),
+                _do(_Call.multiply, far, far_weights, far),
+                _do(_Call.add, near, far, near),
+                _do(
+                    _Call.multiply,
+                    near,
+                    _view((passes, 2, height, 1), _F4, _At.DOWN, 8 * crop * height),
+                    near,
+                ),
                 _do(_Call.add, upper, lower, samples),
             ]
         )
@@ -248,7 +303,13 @@ class SmallPickle(NamedTuple):
         shape = (3, self.counts.height, self.counts.width)
         plane = 4 * self.counts.height * self.counts.width
         out = _view(
-            *(shape, _F4, _At.FIRST_ARRAY + part, 3 * plane * row, (plane, 4 * self.counts.width, 4))
+            *(
+                shape,
+                _F4,
+                _At.FIRST_ARRAY + part,
+                3 * plane * row,
+                (plane, 4 * self.counts.width, 4),
+            )
         )
         first, *others = (
             _view(
@@ -275,6 +336,8 @@ class SmallPickle(NamedTuple):
 
 _U2, _F4, _F8, _I8, _U8 = map(string, ("<u2", "<f4", "<f8", "<i8", "<u8"))
 _U1 = string("u1")
+#: Does not matter, as no place is outside; but to check that, NumPy would copy the output.
+_CLIP = string("clip")
 
 
 def _module(function: _Call) -> str:
@@ -312,22 +375,35 @@ def _view(
 def _decompress(width: int, height: int) -> bytes:
     """Make the values of a photograph's pixels from data: planes blue, green, red of float32."""
     plane = width * height
-    inflated = _call(_Call.decompress, get(_At.DATA), ints(15), ints(3 * plane))
     picture, pair = (3, height, width), (2, height, width)
+    inflated = _call(_Call.decompress, get(_At.DATA), ints(15), ints(3 * plane))
+    planes = _view(picture, _U1, _At.PLANES)
     blue_and_red = _view(pair, _U1, _At.PLANES, 0, (2 * plane, width, 1))
-    green = _view((height, width), _U1, _At.PLANES, plane)
+    green = _view((height, width), _U1, _At.GREEN)
     return b"".join(
         [
-            _keep(_At.PLANES, _call(_Call.ndarray, tuple_of(*picture), _U1, inflated)),
-            _keep(_At.PLANES, _call(_Call.cumsum, get(_At.PLANES), ints(1), _U1)),
-            _keep(_At.GREEN, _call(_Call.cumsum, green, ints(1), _U1)),
-            _do(_Call.add, blue_and_red, get(_At.GREEN), blue_and_red),
-            # A value more, for what is right of the last pixel.
-            _keep(_At.VALUES, _call(_Call.zeros, ints(3 * plane + 1), _F4)),
             _do(
-                *(_Call.true_divide, blue_and_red, get(_At.BYTE)),
+                _Call.cumsum,
+                _call(_Call.ndarray, tuple_of(*picture), _U1, inflated),
+                ints(1),
+                _U1,
+                planes,
+            ),
+            _do(_Call.cumsum, _view((height, width), _U1, _At.PLANES, plane), ints(1), _U1, green),
+            _do(_Call.add, blue_and_red, green, blue_and_red),
+            _do(
+                _Call.true_divide,
+                blue_and_red,
+                get(_At.BYTE),
                 _view(pair, _F4, _At.VALUES, 0, (8 * plane, 4 * width, 4)),
             ),
-            _do(_Call.true_divide, get(_At.GREEN), get(_At.BYTE), _view((height, width), _F4, _At.VALUES, 4 * plane)),
+            _do(
+                _Call.true_divide,
+                green,
+                get(_At.BYTE),
+                _view((height, width), _F4, _At.VALUES, 4 * plane),
+            ),
+            _keep(_At.VALUES_AT, _view((3, plane), _F4, _At.VALUES)),
+            _keep(_At.VALUES_BESIDE, _view((3, plane), _F4, _At.VALUES, 4)),
         ]
     )

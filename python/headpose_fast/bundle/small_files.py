@@ -112,7 +112,7 @@ def _write_part(
     labels = _core.to_text(part.labels()[: len(part.photographs)].astype(DTYPE).tobytes())
     put(labels, crc32(labels), pickle.labels(index))
     places = _core.to_text(crops.astype("<u2").tobytes())
-    put(places, crc32(places), pickle.taps(index))
+    put(places, crc32(places), pickle.taps(index) + pickle.scratch(index, _most_pixels(crops)))
     raise_failures(
         part.photographs, _core.compress_photographs(part.jpegs(), cover, workers, photograph)
     )
@@ -134,6 +134,11 @@ def _covered(crops: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.in
     relative = crops.transpose(1, 0, 2).copy()
     relative[..., :2] -= near[:, np.newaxis]
     return np.concatenate([near, far - near], axis=1)[np.newaxis], relative
+
+
+def _most_pixels(crops: NDArray[np.int32]) -> int:
+    """Pixels of the largest photograph of a part."""
+    return int(sizes_of(crops).prod(axis=1).max())
 
 
 class _StoredPart(NamedTuple):
@@ -252,11 +257,11 @@ def _read_part(tape: _Tape, pickle: SmallPickle, index: int) -> _StoredPart:
     labels, labels_place = tape.data(pickle, 8 * photographs)
     tape.expect(pickle.labels(index))
     places, crops_place = tape.data(pickle, 8 * rows)
-    tape.expect(pickle.taps(index))
     crops = np.frombuffer(places, "<u2").astype(np.int32)
     crops = crops.reshape(photographs, rows // photographs, 4)
     if crops[..., 2:].min() < 1 or crops[..., :2].min(axis=1).any():
         raise ValueError("its crops are invalid")
+    tape.expect(pickle.taps(index) + pickle.scratch(index, _most_pixels(crops)))
     texts = [labels_place, crops_place]
     for number in range(photographs):
         texts.append(tape.text(pickle))
