@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.opcodes import (
+    CALL,
     CALL2,
     MARK,
     POP,
@@ -367,9 +369,18 @@ def _view(
     strides: tuple[int, ...] | None = None,
 ) -> bytes:
     """Push an array that shares the memory of what is in a slot; offset and strides in bytes."""
-    layout = [] if strides is None else [tuple_of(*strides)]
-    where = [ints(offset), *layout] if offset or layout else []
-    return _call(_Call.ndarray, tuple_of(*shape), dtype, get(slot), *where)
+    before, after = _around_offset(shape, dtype, slot, strides)
+    return before + ints(offset) + after
+
+
+@lru_cache(1 << 10)
+def _around_offset(
+    shape: tuple[int, ...], dtype: bytes, slot: int, strides: tuple[int, ...] | None
+) -> tuple[bytes, bytes]:
+    """Return the opcodes of `_view` before and behind its offset, which are made again and again."""
+    layout = b"" if strides is None else tuple_of(*strides)
+    before = b"".join([get(_Call.ndarray), MARK, tuple_of(*shape), dtype, get(slot)])
+    return before, layout + TUPLE + CALL
 
 
 def _decompress(width: int, height: int) -> bytes:

@@ -1,6 +1,7 @@
 """The opcodes of pickles that the kinds are made of, and what collects them."""
 
 import struct
+from functools import lru_cache
 
 # Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.
 MARK, TUPLE, STOP, POP, BUILD, FALSE = b"(", b"t", b".", b"0", b"b", b"\x89"
@@ -25,6 +26,7 @@ def put(slot: int) -> bytes:
     return b"q" + bytes([slot])
 
 
+@lru_cache(1 << 10)
 def get(slot: int) -> bytes:
     """Push what a slot of the memo keeps."""
     return b"h" + bytes([slot])
@@ -32,9 +34,11 @@ def get(slot: int) -> bytes:
 
 def ints(*values: int) -> bytes:
     """Push integers."""
-    return b"".join(
-        b"J" + struct.pack("<i", value) if value < 1 << 31 else long(value) for value in values
-    )
+    return b"".join(map(_integer, values))
+
+
+def _integer(value: int) -> bytes:
+    return b"J" + struct.pack("<i", value) if value < 1 << 31 else long(value)
 
 
 def floating(value: float) -> bytes:
@@ -48,6 +52,7 @@ def long(value: int) -> bytes:
     return b"\x8a" + bytes([len(data)]) + data
 
 
+@lru_cache(1 << 10)
 def tuple_of(*sides: int) -> bytes:
     """Push a tuple of integers."""
     return MARK + ints(*sides) + TUPLE
