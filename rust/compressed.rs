@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 
 use fdeflate::{Decompressor, compress_to_vec};
 use thiserror::Error;
@@ -15,9 +16,10 @@ use thiserror::Error;
 use crate::crops::Crop;
 use crate::file::read_exact_at;
 use crate::jpeg::{CHANNELS, MOST_PIXELS, Photo};
-use crate::render::{PhotographError, Source};
+use crate::render::{PhotographError, Source, require_inside};
 use crate::simd::{Loops, vectorised};
 use crate::text;
+use crate::threads::in_order;
 
 const GREEN: usize = 1;
 
@@ -169,13 +171,75 @@ impl Loops for Sums<'_> {
 }
 
 /// Whether a part of a photograph is a picture, pixel by pixel.
-pub fn is_part(photo: &Photo, part: Crop, picture: &Photo) -> bool {
+fn is_part(photo: &Photo, part: Crop, picture: &Photo) -> bool {
     let [x, y, width, height] = [part.x, part.y, part.w, part.h].map(|v| v as usize);
     let equal = |(channel, row): (usize, usize)| {
         photo.row(channel, x, y + row)[..width] == picture.row(channel, 0, row)[..width]
     };
     (picture.width(), picture.height()) == (width, height)
         && (0..CHANNELS).flat_map(|channel| (0..height).map(move |y| (channel, y))).all(equal)
+}
+
+/// A compressed photograph.
+pub struct Compressed {
+    /// Text.
+    pub text: Vec<u8>,
+    /// Its CRC-32.
+    pub checksum: u32,
+}
+
+/// Compresses a part of each photograph on `workers` threads and hands them to `consume` on this
+/// thread, in order. `Break` from that, or from `keep_going`, ends it.
+///
+/// # Errors
+/// What the system says when it starts no thread at all.
+pub fn compress_all<J: AsRef<[u8]> + Sync>(
+    jpegs: &[J],
+    parts: &[Crop],
+    workers: usize,
+    keep_going: impl FnMut() -> ControlFlow<()>,
+    consume: impl FnMut(usize, Result<Compressed, PhotographError>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let worker = || {
+        let mut load = jpegs.loader();
+        let (mut photo, mut scratch) = (Photo::default(), Vec::new());
+        move |i: usize| {
+            load(i, &mut photo)?;
+            require_inside(parts[i], &photo)?;
+            let text = compress(&photo, parts[i], &mut scratch);
+            let checksum = crc32fast::hash(&text);
+            Ok(Compressed { text, checksum })
+        }
+    };
+    in_order(jpegs.len(), workers, keep_going, worker, consume)
+}
+
+/// Finds whether a part of each photograph has the pixels of `pieces`, as [`compress_all`] does.
+///
+/// # Errors
+/// What the system says when it starts no thread at all.
+pub fn compare_all<J: AsRef<[u8]> + Sync>(
+    jpegs: &[J],
+    parts: &[Crop],
+    pieces: &Pieces,
+    workers: usize,
+    keep_going: impl FnMut() -> ControlFlow<()>,
+    consume: impl FnMut(usize, Result<bool, PhotographError>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let worker = || {
+        let (mut load, mut load_piece) = (jpegs.loader(), pieces.loader());
+        let (mut photo, mut picture) = (Photo::default(), Photo::default());
+        move |i: usize| {
+            load(i, &mut photo)?;
+            require_inside(parts[i], &photo)?;
+            match load_piece(i, &mut picture) {
+                Ok(()) => Ok(is_part(&photo, parts[i], &picture)),
+                Err(PhotographError::Compressed(CompressedError::Damaged)) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    in_order(jpegs.len(), workers, keep_going, worker, consume)
 }
 
 /// Where a compressed photograph stands in a file, and its size in pixels.

@@ -49,7 +49,7 @@ pub fn encode_padded(bytes: &mut Vec<u8>) -> Vec<u8> {
 
 /// Decodes in place what [`encode_padded`] made, zeros included; `None` if it did not.
 pub fn decode_padded(text: &mut [u8]) -> Option<&[u8]> {
-    if text.len() % ((BLOCKS + 1) * WORD) != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of((BLOCKS + 1) * WORD) || !text.is_ascii() {
         return None;
     }
     vectorised(Decode(text));

@@ -70,7 +70,7 @@ fn a_file_holds_the_samples_at_their_offsets() {
         let output = Output::new(file, SIZE, encoding);
         let mut checksums = vec![0; offsets.len()];
         let runs = output.divide(&offsets, &mut checksums, jpegs.len());
-        render(&jpegs, &crops, SIZE, runs, 2, |_| true).unwrap();
+        render(jpegs.as_slice(), &crops, SIZE, runs, 2, |_| true).unwrap();
         let written = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         for (sample, offset) in expected.chunks_exact(values).zip(offsets) {
@@ -133,8 +133,9 @@ fn a_batch_stops_when_it_is_told_to() {
     let written = AtomicUsize::new(0);
     let runs = (0..passes).map(|_| Slow(&written)).collect();
     let began = Instant::now();
-    let result =
-        render(&jpegs, &crops, SIZE, runs, 1, |_| began.elapsed() < Duration::from_millis(100));
+    let result = render(jpegs.as_slice(), &crops, SIZE, runs, 1, |_| {
+        began.elapsed() < Duration::from_millis(100)
+    });
     assert!(matches!(result, Err(RenderError::Cancelled)));
     assert!(began.elapsed() < Duration::from_millis(600), "it took {:?}", began.elapsed());
     assert!(written.into_inner() < 40);
@@ -159,6 +160,6 @@ impl Run for Full {
 fn a_failure_to_write_ends_the_batch() {
     let (jpegs, crops) = batch();
     let runs = (0..PASSES * 3).map(|_| Full).collect();
-    let error = render(&jpegs, &crops, SIZE, runs, 2, |_| true).unwrap_err();
+    let error = render(jpegs.as_slice(), &crops, SIZE, runs, 2, |_| true).unwrap_err();
     assert!(matches!(error, RenderError::Output(e) if e.kind() == std::io::ErrorKind::StorageFull));
 }

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 __all__ = [
     "__version__",
     "checksums",
+    "compare_photographs",
     "compare_with_file",
+    "compress_photographs",
     "create_file",
+    "from_text",
     "jpeg_sizes",
     "plan_crops",
     "read_archive",
+    "render_compressed",
     "render_samples",
     "render_to_file",
+    "to_text",
 ]
 
 __version__: str
@@ -55,6 +60,25 @@ class _Places(Protocol):
     @property
     def offsets(self) -> NDArray[np.uint64]:
         """(passes, photographs): the offset of each sample in bytes."""
+
+class _Pieces(Protocol):
+    """Where the texts of compressed photographs are in a file."""
+
+    @property
+    def path(self) -> str | PathLike[str]:
+        """The file."""
+
+    @property
+    def offsets(self) -> NDArray[np.uint64]:
+        """(photographs,), in bytes."""
+
+    @property
+    def lengths(self) -> NDArray[np.uint64]:
+        """(photographs,), in bytes."""
+
+    @property
+    def sizes(self) -> NDArray[np.uint64]:
+        """(photographs, 2): width and height in pixels."""
 
 def read_archive(
     path: str | PathLike[str],
@@ -135,3 +159,37 @@ def checksums(
     workers: int | None,
 ) -> NDArray[np.uint32]:
     """CRC-32 of pieces of a file. Raises OSError when reading fails or it ends early."""
+
+def to_text(data: bytes) -> bytes:
+    """Encode bytes, to which zeros are added, as text of seven bits a byte (`docs/format.md`)."""
+
+def from_text(text: bytes) -> bytes:
+    """Decode what `to_text` gave, zeros included; ValueError if it did not."""
+
+def compress_photographs(
+    jpegs: Sequence[bytes],
+    parts: NDArray[np.int32],
+    workers: int | None,
+    sink: Callable[[bytes, int], object],
+) -> list[tuple[int, str]]:
+    """Compress a part of each photograph, (1, photographs, 4): x, y, width and height in pixels.
+
+    `sink` gets text and its CRC-32, photograph by photograph, until one fails.
+    """
+
+def compare_photographs(
+    jpegs: Sequence[bytes],
+    parts: NDArray[np.int32],
+    pieces: _Pieces,
+    equal: NDArray[np.bool_],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Fill `equal`: whether each part has the pixels that are in a file."""
+
+def render_compressed(
+    pieces: _Pieces,
+    crops: NDArray[np.int32],
+    out: NDArray[np.float32],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Render crops (passes, photographs, 4) into `out`, (passes, photographs, 3, height, width)."""

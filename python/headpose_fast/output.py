@@ -62,6 +62,13 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
         raise
 
 
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of the data: the system may take a part at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
 def _free_bytes(folder: Path) -> int:
     if sys.platform != "win32":
         # shutil does the same, but its import takes 4 ms.

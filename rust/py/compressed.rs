@@ -11,15 +11,13 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::compressed::{self, CompressedError, Piece};
+use crate::compressed::{self, Compressed, Piece};
 use crate::crops::Crop;
-use crate::jpeg::Photo;
 use crate::py::common::{Failures, crops_of, failures, keep_going, os_error, run, workers_or_all};
 use crate::py::files::as_many;
 use crate::py::samples::runs_of;
-use crate::render::{PhotographError, Source, require_inside};
+use crate::render::{PhotographError, Source};
 use crate::text;
-use crate::threads::in_order;
 
 #[pyfunction]
 pub fn to_text<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
@@ -71,31 +69,26 @@ pub fn compress_photographs(
     workers: Option<NonZeroUsize>,
     sink: Py<PyAny>,
 ) -> PyResult<Failures> {
-    let parts = as_many_as(crops_of(parts, jpegs.len())?, jpegs.len())?;
-    let worker = || {
-        let mut load = jpegs.loader();
-        let (mut photo, mut scratch) = (Photo::default(), Vec::new());
-        let parts = &parts;
-        move |i: usize| -> Result<(Vec<u8>, u32), PhotographError> {
-            load(i, &mut photo)?;
-            require_inside(parts[i], &photo)?;
-            let text = compressed::compress(&photo, parts[i], &mut scratch);
-            let sum = crc32fast::hash(&text);
-            Ok((text, sum))
-        }
-    };
+    let parts = parts_of(parts, jpegs.len())?;
+    let workers = workers_or_all(workers)?;
     let mut bad = Vec::new();
-    let consume = |i: usize, made: Result<(Vec<u8>, u32), PhotographError>| match made {
-        Ok((text, sum)) if bad.is_empty() => {
-            Python::attach(|py| sink.call1(py, (PyBytes::new(py, &text), sum)).map(drop))
+    let mut exception = Ok(());
+    let consume = |i, made: Result<Compressed, PhotographError>| {
+        match made {
+            Ok(Compressed { text, checksum }) if bad.is_empty() => {
+                exception = Python::attach(|py| {
+                    sink.call1(py, (PyBytes::new(py, &text), checksum)).map(drop)
+                });
+            }
+            Ok(_) => {}
+            Err(error) => bad.push((i, error)),
         }
-        Ok(_) => Ok(()),
-        Err(error) => {
-            bad.push((i, error));
-            Ok(())
-        }
+        flow(exception.is_ok())
     };
-    finish_in_order(py, jpegs.len(), workers, worker, consume)?;
+    let mut interrupt = Ok(());
+    let poll = || flow(keep_going(&mut interrupt));
+    py.detach(|| compressed::compress_all(&jpegs, &parts, workers, poll, consume))?;
+    interrupt.and(exception)?;
     Ok(failures(bad))
 }
 
@@ -108,34 +101,26 @@ pub fn compare_photographs(
     equal: &Bound<'_, PyArray1<bool>>,
     workers: Option<NonZeroUsize>,
 ) -> PyResult<Failures> {
-    let parts = as_many_as(crops_of(parts, jpegs.len())?, jpegs.len())?;
+    let parts = parts_of(parts, jpegs.len())?;
     let pieces = pieces.open()?;
+    let workers = workers_or_all(workers)?;
     let mut equal = equal.try_readwrite()?;
     let equal = as_many(equal.as_slice_mut()?, &parts)?;
-    let worker = || {
-        let mut load = jpegs.loader();
-        let mut load_piece = pieces.loader();
-        let (mut photo, mut picture) = (Photo::default(), Photo::default());
-        let parts = &parts;
-        move |i: usize| -> Result<bool, PhotographError> {
-            load(i, &mut photo)?;
-            require_inside(parts[i], &photo)?;
-            match load_piece(i, &mut picture) {
-                Ok(()) => Ok(compressed::is_part(&photo, parts[i], &picture)),
-                Err(PhotographError::Compressed(CompressedError::Damaged)) => Ok(false),
-                Err(error) => Err(error),
-            }
-        }
-    };
+    if pieces.count() != jpegs.len() {
+        return Err(PyValueError::new_err("there must be one piece for each photograph"));
+    }
     let mut bad = Vec::new();
     let consume = |i: usize, found| {
         match found {
             Ok(found) => equal[i] = found,
             Err(error) => bad.push((i, error)),
         }
-        Ok(())
+        flow(true)
     };
-    finish_in_order(py, jpegs.len(), workers, worker, consume)?;
+    let mut interrupt = Ok(());
+    let poll = || flow(keep_going(&mut interrupt));
+    py.detach(|| compressed::compare_all(&jpegs, &parts, &pieces, workers, poll, consume))?;
+    interrupt?;
     Ok(failures(bad))
 }
 
@@ -154,37 +139,14 @@ pub fn render_compressed(
     run(py, &pieces, &crops, size, runs, workers, None, Path::new("out"))
 }
 
-/// `parts`, if there is one for each photograph.
-fn as_many_as(parts: Vec<Crop>, photographs: usize) -> PyResult<Vec<Crop>> {
-    if parts.len() == photographs {
-        return Ok(parts);
+/// The parts of an array (1, photographs, 4).
+fn parts_of(array: &Bound<'_, PyArray3<i32>>, photographs: usize) -> PyResult<Vec<Crop>> {
+    if array.shape()[0] != 1 {
+        return Err(PyValueError::new_err("there must be one part for each photograph"));
     }
-    Err(PyValueError::new_err("there must be one part for each photograph"))
+    crops_of(array, photographs)
 }
 
-/// [`in_order`] with the GIL released, until all is done or Python raises an exception.
-fn finish_in_order<T: Send, W: FnMut(usize) -> T>(
-    py: Python<'_>,
-    items: usize,
-    workers: Option<NonZeroUsize>,
-    worker: impl Fn() -> W + Sync + Send,
-    mut consume: impl FnMut(usize, T) -> PyResult<()> + Send,
-) -> PyResult<()> {
-    let workers = workers_or_all(workers)?;
-    let mut interrupt = Ok(());
-    let mut failure = Ok(());
-    let flow = |go: bool| if go { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-    py.detach(|| {
-        in_order(
-            items,
-            workers,
-            || flow(keep_going(&mut interrupt)),
-            worker,
-            |i, made| {
-                failure = consume(i, made);
-                flow(failure.is_ok())
-            },
-        )
-    })?;
-    interrupt.and(failure)
+fn flow(go: bool) -> ControlFlow<()> {
+    if go { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

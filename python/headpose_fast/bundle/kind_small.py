@@ -35,22 +35,24 @@ from headpose_fast.bundle.opcodes import (
 NAME = "small"
 
 #: What the pickle calls, and the slots of the memo that keep it: all of NumPy but the last.
-_Call = IntEnum(
-    "_Call",
+_Function = IntEnum(
+    "_Function",
     "array ndarray empty zeros arange tile repeat take amax cumsum add subtract multiply "
     "true_divide floor minimum maximum less greater_equal bitwise_and bitwise_or decompress",
     start=0,
 )
 
 #: Slots for constants, for what a text becomes, for the taps of all crops of a part (see `taps`),
-#: for a photograph, and, last, for the four arrays.
-_At = IntEnum(
-    "_At",
-    "HIGH_BITS MULTIPLIERS BYTE NEXT SIGN ONE TEXT DATA CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT "
-    "COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN PLANES GREEN VALUES VALUES_AT VALUES_BESIDE PLACES NEAR FAR "
+#: for buffers and views of them (see `scratch`), for a photograph, and, last, for the four arrays.
+_Slot = IntEnum(
+    "_Slot",
+    "HIGH_BITS MULTIPLIERS BYTE NEXT SIGN ONE TEXT DATA "
+    "CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN "
+    "PLANES GREEN VALUES PLACES NEAR FAR "
     "PLACES_OF_FULL NEAR_OF_FULL FAR_OF_FULL UPPER_OF_FULL LOWER_OF_FULL "
-    "PLACES_OF_REST NEAR_OF_REST FAR_OF_REST UPPER_OF_REST LOWER_OF_REST FIRST_ARRAY",
-    start=len(_Call),
+    "PLACES_OF_REST NEAR_OF_REST FAR_OF_REST UPPER_OF_REST LOWER_OF_REST "
+    "VALUES_AT VALUES_BESIDE FIRST_ARRAY",
+    start=len(_Function),
 )
 
 #: Bytes of samples that are made at once: more is slower, as it leaves the processor's cache.
@@ -87,32 +89,43 @@ class SmallPickle(NamedTuple):
         return b"".join(
             [
                 *(b"\x80\x02", string(header), POP, string(photographs), POP),
-                *(_keep(slot, global_name(_module(slot), slot.name)) for slot in _Call),
-                _keep(_At.HIGH_BITS, _call(_Call.array, long(high_bits), _U8)),
-                _keep(_At.MULTIPLIERS, _call(_Call.array, MARK + columns + TUPLE, _U8)),
-                _keep(_At.BYTE, _call(_Call.array, tuple_of(255), _F4)),
-                _keep(_At.NEXT, _call(_Call.array, MARK + tuple_of(0) + tuple_of(1) + TUPLE, _F4)),
-                _keep(_At.SIGN, _call(_Call.array, MARK + tuple_of(-1) + tuple_of(1) + TUPLE, _F4)),
-                _keep(_At.ONE, _call(_Call.array, MARK + tuple_of(1) + tuple_of(0) + TUPLE, _F4)),
+                *(_keep(slot, global_name(_module(slot), slot.name)) for slot in _Function),
+                _keep(_Slot.HIGH_BITS, _call(_Function.array, long(high_bits), _U8)),
+                _keep(_Slot.MULTIPLIERS, _call(_Function.array, MARK + columns + TUPLE, _U8)),
+                _keep(_Slot.BYTE, _call(_Function.array, tuple_of(255), _F4)),
+                _keep(
+                    _Slot.NEXT,
+                    _call(_Function.array, MARK + tuple_of(0) + tuple_of(1) + TUPLE, _F4),
+                ),
+                _keep(
+                    _Slot.SIGN,
+                    _call(_Function.array, MARK + tuple_of(-1) + tuple_of(1) + TUPLE, _F4),
+                ),
+                _keep(
+                    _Slot.ONE, _call(_Function.array, MARK + tuple_of(1) + tuple_of(0) + TUPLE, _F4)
+                ),
             ]
         )
 
     def before_text(self, length: int) -> bytes:
         """Stand before so many bytes of text."""
         # NumPy makes a string into an array in every version, in Python 3 by encoding it.
-        return get(_Call.array) + b"T" + struct.pack("<i", length)
+        return get(_Function.array) + b"T" + struct.pack("<i", length)
 
     def after_text(self, length: int) -> bytes:
         """Stand behind them: make them bytes again."""
         words = length // TEXT_UNIT
-        last = _view((1, words), _U8, _At.TEXT, 56 * words)
+        last = _view((1, words), _U8, _Slot.TEXT, 56 * words)
         return b"".join(
             [
-                *(string(f"S{length}"), CALL2, put(_At.TEXT), POP),
-                _keep(_At.DATA, _call(_Call.multiply, last, get(_At.MULTIPLIERS))),
-                _do(_Call.bitwise_and, get(_At.DATA), get(_At.HIGH_BITS), get(_At.DATA)),
+                *(string(f"S{length}"), CALL2, put(_Slot.TEXT), POP),
+                _keep(_Slot.DATA, _call(_Function.multiply, last, get(_Slot.MULTIPLIERS))),
+                _do(_Function.bitwise_and, get(_Slot.DATA), get(_Slot.HIGH_BITS), get(_Slot.DATA)),
                 _do(
-                    _Call.bitwise_or, get(_At.DATA), _view((7, words), _U8, _At.TEXT), get(_At.DATA)
+                    _Function.bitwise_or,
+                    get(_Slot.DATA),
+                    _view((7, words), _U8, _Slot.TEXT),
+                    get(_Slot.DATA),
                 ),
             ]
         )
@@ -121,17 +134,17 @@ class SmallPickle(NamedTuple):
         """Make the labels of a part from data, and its images, which are still empty."""
         shapes, photographs = self.counts.shapes(), self.photographs[part]
         passes = self.counts[part] // photographs
-        once = _view((photographs, 2), _F4, _At.DATA)
+        once = _view((photographs, 2), _F4, _Slot.DATA)
         return _keep(
-            _At.FIRST_ARRAY + 2 + part, _call(_Call.tile, once, tuple_of(passes, 1))
-        ) + _keep(_At.FIRST_ARRAY + part, _call(_Call.empty, tuple_of(*shapes[part]), _F4))
+            _Slot.FIRST_ARRAY + 2 + part, _call(_Function.tile, once, tuple_of(passes, 1))
+        ) + _keep(_Slot.FIRST_ARRAY + part, _call(_Function.empty, tuple_of(*shapes[part]), _F4))
 
     def taps(self, part: int) -> bytes:
         """Find from data, for all crops of a part, which pixels become a sample's and how.
 
-        This is the arithmetic of `rust/taps.rs`. Along x, `_At.COLUMNS` has the left pixel's column
-        in its photograph, and there is always one to the right of it, if of no weight. Along y,
-        `_At.ROWS` has where the upper and the lower row begin, and `_At.DOWN` their weights.
+        This is the arithmetic of `rust/taps.rs`. Along x, `COLUMNS` has the left pixel's column in
+        its photograph, and there is always one to the right of it, if of no weight. Along y, `ROWS`
+        has where the upper and the lower row begin, and `DOWN` their weights.
         """
         photographs, (_, _, height, width) = self.photographs[part], self.counts
         crops = self.counts[part]
@@ -139,62 +152,69 @@ class SmallPickle(NamedTuple):
 
         def column(index: int, *, deep: bool = False) -> bytes:
             shape, strides = ((crops, 1, 1), (32, 8, 8)) if deep else ((crops, 1), (32, 8))
-            return _view(shape, _F8, _At.CROPS, 8 * index, strides)
+            return _view(shape, _F8, _Slot.CROPS, 8 * index, strides)
 
         def coordinates(index: int, size: int) -> bytes:
             """Of the output's pixels in a crop, their floors, and the weights of what follows."""
-            centres = _call(_Call.arange, floating(0.5), floating(size))
-            scale = _call(_Call.true_divide, column(index), floating(size))
-            places = _call(_Call.subtract, _call(_Call.multiply, centres, scale), floating(0.5))
+            centres = _call(_Function.arange, floating(0.5), floating(size))
+            scale = _call(_Function.true_divide, column(index), floating(size))
+            places = _call(
+                _Function.subtract, _call(_Function.multiply, centres, scale), floating(0.5)
+            )
             return b"".join(
                 [
-                    _keep(_At.COORDINATE, _call(_Call.array, places, _F4)),
-                    _keep(_At.FLOORED, _call(_Call.floor, get(_At.COORDINATE))),
+                    _keep(_Slot.COORDINATE, _call(_Function.array, places, _F4)),
+                    _keep(_Slot.FLOORED, _call(_Function.floor, get(_Slot.COORDINATE))),
                     _keep(
-                        _At.FAR_WEIGHT, _call(_Call.subtract, get(_At.COORDINATE), get(_At.FLOORED))
+                        _Slot.FAR_WEIGHT,
+                        _call(_Function.subtract, get(_Slot.COORDINATE), get(_Slot.FLOORED)),
                     ),
-                    _keep(_At.LAST, _call(_Call.subtract, column(index), one)),
+                    _keep(_Slot.LAST, _call(_Function.subtract, column(index), one)),
                 ]
             )
 
         def clamped(pixels: bytes, last: bytes) -> bytes:
-            return _call(_Call.minimum, _call(_Call.maximum, pixels, zero), last)
+            return _call(_Function.minimum, _call(_Function.maximum, pixels, zero), last)
 
-        right = _call(_Call.add, column(0), column(2))
+        right = _call(_Function.add, column(0), column(2))
         right = _call(
             *(
-                _Call.amax,
-                _call(_Call.ndarray, tuple_of(photographs, crops // photographs), _F8, right),
+                _Function.amax,
+                _call(_Function.ndarray, tuple_of(photographs, crops // photographs), _F8, right),
             ),
             ints(1),
         )
-        across = _call(_Call.repeat, right, ints(crops // photographs))
+        across = _call(_Function.repeat, right, ints(crops // photographs))
         inside = _call(
-            *(_Call.multiply, _call(_Call.greater_equal, get(_At.FLOORED), zero)),
-            _call(_Call.less, get(_At.FLOORED), get(_At.LAST)),
+            *(_Function.multiply, _call(_Function.greater_equal, get(_Slot.FLOORED), zero)),
+            _call(_Function.less, get(_Slot.FLOORED), get(_Slot.LAST)),
         )
-        columns = _call(_Call.add, clamped(get(_At.FLOORED), get(_At.LAST)), column(0))
-        down = _view((crops, 1, height), _F4, _At.FAR_WEIGHT)
+        columns = _call(_Function.add, clamped(get(_Slot.FLOORED), get(_Slot.LAST)), column(0))
+        down = _view((crops, 1, height), _F4, _Slot.FAR_WEIGHT)
         upper_and_lower = _call(
-            _Call.add, _view((crops, 1, height), _F4, _At.FLOORED), get(_At.NEXT)
+            _Function.add, _view((crops, 1, height), _F4, _Slot.FLOORED), get(_Slot.NEXT)
         )
-        rows = clamped(upper_and_lower, _view((crops, 1, 1), _F8, _At.LAST))
-        rows = _call(_Call.add, rows, column(1, deep=True))
-        rows = _call(_Call.multiply, rows, _view((crops, 1, 1), _F8, _At.ACROSS))
+        rows = clamped(upper_and_lower, _view((crops, 1, 1), _F8, _Slot.LAST))
+        rows = _call(_Function.add, rows, column(1, deep=True))
+        rows = _call(_Function.multiply, rows, _view((crops, 1, 1), _F8, _Slot.ACROSS))
         return b"".join(
             [
-                _keep(_At.CROPS, _call(_Call.array, _view((crops, 4), _U2, _At.DATA), _F8)),
-                _keep(_At.ACROSS, across),
+                _keep(_Slot.CROPS, _call(_Function.array, _view((crops, 4), _U2, _Slot.DATA), _F8)),
+                _keep(_Slot.ACROSS, across),
                 coordinates(2, width),
-                _keep(_At.FAR_ACROSS, _call(_Call.multiply, get(_At.FAR_WEIGHT), inside)),
-                _keep(_At.NEAR_ACROSS, _call(_Call.subtract, one, get(_At.FAR_ACROSS))),
-                _keep(_At.COLUMNS, _call(_Call.array, columns, _I8)),
+                _keep(_Slot.FAR_ACROSS, _call(_Function.multiply, get(_Slot.FAR_WEIGHT), inside)),
+                _keep(_Slot.NEAR_ACROSS, _call(_Function.subtract, one, get(_Slot.FAR_ACROSS))),
+                _keep(_Slot.COLUMNS, _call(_Function.array, columns, _I8)),
                 coordinates(3, height),
                 _keep(
-                    _At.DOWN,
-                    _call(_Call.add, _call(_Call.multiply, down, get(_At.SIGN)), get(_At.ONE)),
+                    _Slot.DOWN,
+                    _call(
+                        _Function.add,
+                        _call(_Function.multiply, down, get(_Slot.SIGN)),
+                        get(_Slot.ONE),
+                    ),
                 ),
-                _keep(_At.ROWS, _call(_Call.array, rows, _I8)),
+                _keep(_Slot.ROWS, _call(_Function.array, rows, _I8)),
             ]
         )
 
@@ -207,23 +227,23 @@ class SmallPickle(NamedTuple):
         plane = 4 * height * width
         full, rest = self._groups(part)
         ops = [
-            _keep(_At.PLANES, _call(_Call.empty, ints(3 * most_pixels), _U1)),
-            _keep(_At.GREEN, _call(_Call.empty, ints(most_pixels), _U1)),
+            _keep(_Slot.PLANES, _call(_Function.empty, ints(3 * most_pixels), _U1)),
+            _keep(_Slot.GREEN, _call(_Function.empty, ints(most_pixels), _U1)),
             # A value more, for what is right of the last pixel.
-            _keep(_At.VALUES, _call(_Call.zeros, ints(3 * most_pixels + 1), _F4)),
-            _keep(_At.PLACES, _call(_Call.empty, tuple_of(full, 2, height, width), _I8)),
-            _keep(_At.NEAR, _call(_Call.empty, tuple_of(3, full, 2, height, width), _F4)),
-            _keep(_At.FAR, _call(_Call.empty, tuple_of(3, full, 2, height, width), _F4)),
+            _keep(_Slot.VALUES, _call(_Function.zeros, ints(3 * most_pixels + 1), _F4)),
+            _keep(_Slot.PLACES, _call(_Function.empty, tuple_of(full, 2, height, width), _I8)),
+            _keep(_Slot.NEAR, _call(_Function.empty, tuple_of(3, full, 2, height, width), _F4)),
+            _keep(_Slot.FAR, _call(_Function.empty, tuple_of(3, full, 2, height, width), _F4)),
         ]
-        for first, passes in ((_At.PLACES_OF_FULL, full), (_At.PLACES_OF_REST, rest)):
+        for first, passes in ((_Slot.PLACES_OF_FULL, full), (_Slot.PLACES_OF_REST, rest)):
             both, one = (3, passes, 2, height, width), (3, passes, height, width)
             strides = (2 * passes * plane, 2 * plane, 4 * width, 4)
             views = (
-                _view((passes, 2, height, width), _I8, _At.PLACES),
-                _view(both, _F4, _At.NEAR),
-                _view(both, _F4, _At.FAR),
-                _view(one, _F4, _At.NEAR, 0, strides),
-                _view(one, _F4, _At.NEAR, plane, strides),
+                _view((passes, 2, height, width), _I8, _Slot.PLACES),
+                _view(both, _F4, _Slot.NEAR),
+                _view(both, _F4, _Slot.FAR),
+                _view(one, _F4, _Slot.NEAR, 0, strides),
+                _view(one, _F4, _Slot.NEAR, plane, strides),
             )
             ops += [_keep(slot, view) for slot, view in enumerate(views, start=first)]
         return b"".join(ops)
@@ -262,40 +282,40 @@ class SmallPickle(NamedTuple):
         crop = number * (self.counts[part] // photographs) + first
         plane = 4 * height * width
         full, _ = self._groups(part)
-        views = _At.PLACES_OF_FULL if passes == full else _At.PLACES_OF_REST
+        views = _Slot.PLACES_OF_FULL if passes == full else _Slot.PLACES_OF_REST
         places, near, far, upper, lower = (get(views + i) for i in range(5))
         one = ints(1)
         near_weights, far_weights = (
             _view((passes, 1, 1, width), _F4, slot, 4 * crop * width)
-            for slot in (_At.NEAR_ACROSS, _At.FAR_ACROSS)
+            for slot in (_Slot.NEAR_ACROSS, _Slot.FAR_ACROSS)
         )
         samples = _view(
             (3, passes, height, width),
             _F4,
-            _At.FIRST_ARRAY + part,
+            _Slot.FIRST_ARRAY + part,
             (first * photographs + number) * 3 * plane,
             (plane, photographs * 3 * plane, 4 * width, 4),
         )
         return b"".join(
             [
                 _do(
-                    _Call.add,
-                    _view((passes, 2, height, 1), _I8, _At.ROWS, 16 * crop * height),
-                    _view((passes, 1, 1, width), _I8, _At.COLUMNS, 8 * crop * width),
+                    _Function.add,
+                    _view((passes, 2, height, 1), _I8, _Slot.ROWS, 16 * crop * height),
+                    _view((passes, 1, 1, width), _I8, _Slot.COLUMNS, 8 * crop * width),
                     places,
                 ),
-                _do(_Call.take, get(_At.VALUES_AT), places, one, near, _CLIP),
-                _do(_Call.take, get(_At.VALUES_BESIDE), places, one, far, _CLIP),
-                _do(_Call.multiply, near, near_weights, near),
-                _do(_Call.multiply, far, far_weights, far),
-                _do(_Call.add, near, far, near),
+                _do(_Function.take, get(_Slot.VALUES_AT), places, one, near, _CLIP),
+                _do(_Function.take, get(_Slot.VALUES_BESIDE), places, one, far, _CLIP),
+                _do(_Function.multiply, near, near_weights, near),
+                _do(_Function.multiply, far, far_weights, far),
+                _do(_Function.add, near, far, near),
                 _do(
-                    _Call.multiply,
+                    _Function.multiply,
                     near,
-                    _view((passes, 2, height, 1), _F4, _At.DOWN, 8 * crop * height),
+                    _view((passes, 2, height, 1), _F4, _Slot.DOWN, 8 * crop * height),
                     near,
                 ),
-                _do(_Call.add, upper, lower, samples),
+                _do(_Function.add, upper, lower, samples),
             ]
         )
 
@@ -308,14 +328,14 @@ class SmallPickle(NamedTuple):
             *(
                 shape,
                 _F4,
-                _At.FIRST_ARRAY + part,
+                _Slot.FIRST_ARRAY + part,
                 3 * plane * row,
                 (plane, 4 * self.counts.width, 4),
             )
         )
         first, *others = (
             _view(
-                *(shape, _F4, _At.VALUES, 4 * ((y + below) * across + x + right)),
+                *(shape, _F4, _Slot.VALUES, 4 * ((y + below) * across + x + right)),
                 (4 * across * down, 8 * across, 8),
             )
             for below in (0, 1)
@@ -323,16 +343,16 @@ class SmallPickle(NamedTuple):
         )
         return b"".join(
             [
-                _do(_Call.add, first, others[0], out),
-                _do(_Call.add, out, others[1], out),
-                _do(_Call.add, out, others[2], out),
-                _do(_Call.multiply, out, floating(0.25), out),
+                _do(_Function.add, first, others[0], out),
+                _do(_Function.add, out, others[1], out),
+                _do(_Function.add, out, others[2], out),
+                _do(_Function.multiply, out, floating(0.25), out),
             ]
         )
 
     def end(self) -> bytes:
         """Leave the tuple of the arrays."""
-        arrays = (get(_At.FIRST_ARRAY + i) for i in range(4))
+        arrays = (get(_Slot.FIRST_ARRAY + i) for i in range(4))
         return b"".join([MARK, *arrays, TUPLE, STOP])
 
 
@@ -342,8 +362,8 @@ _U1 = string("u1")
 _CLIP = string("clip")
 
 
-def _module(function: _Call) -> str:
-    return "zlib" if function is _Call.decompress else "numpy"
+def _module(function: _Function) -> str:
+    return "zlib" if function is _Function.decompress else "numpy"
 
 
 def _call(function: int, *arguments: bytes) -> bytes:
@@ -377,9 +397,9 @@ def _view(
 def _around_offset(
     shape: tuple[int, ...], dtype: bytes, slot: int, strides: tuple[int, ...] | None
 ) -> tuple[bytes, bytes]:
-    """Return the opcodes of `_view` before and behind its offset, which are made again and again."""
+    """Return what `_view` has before and behind its offset, the same again and again."""
     layout = b"" if strides is None else tuple_of(*strides)
-    before = b"".join([get(_Call.ndarray), MARK, tuple_of(*shape), dtype, get(slot)])
+    before = b"".join([get(_Function.ndarray), MARK, tuple_of(*shape), dtype, get(slot)])
     return before, layout + TUPLE + CALL
 
 
@@ -387,34 +407,40 @@ def _decompress(width: int, height: int) -> bytes:
     """Make the values of a photograph's pixels from data: planes blue, green, red of float32."""
     plane = width * height
     picture, pair = (3, height, width), (2, height, width)
-    inflated = _call(_Call.decompress, get(_At.DATA), ints(15), ints(3 * plane))
-    planes = _view(picture, _U1, _At.PLANES)
-    blue_and_red = _view(pair, _U1, _At.PLANES, 0, (2 * plane, width, 1))
-    green = _view((height, width), _U1, _At.GREEN)
+    inflated = _call(_Function.decompress, get(_Slot.DATA), ints(15), ints(3 * plane))
+    planes = _view(picture, _U1, _Slot.PLANES)
+    blue_and_red = _view(pair, _U1, _Slot.PLANES, 0, (2 * plane, width, 1))
+    green = _view((height, width), _U1, _Slot.GREEN)
     return b"".join(
         [
             _do(
-                _Call.cumsum,
-                _call(_Call.ndarray, tuple_of(*picture), _U1, inflated),
+                _Function.cumsum,
+                _call(_Function.ndarray, tuple_of(*picture), _U1, inflated),
                 ints(1),
                 _U1,
                 planes,
             ),
-            _do(_Call.cumsum, _view((height, width), _U1, _At.PLANES, plane), ints(1), _U1, green),
-            _do(_Call.add, blue_and_red, green, blue_and_red),
             _do(
-                _Call.true_divide,
-                blue_and_red,
-                get(_At.BYTE),
-                _view(pair, _F4, _At.VALUES, 0, (8 * plane, 4 * width, 4)),
-            ),
-            _do(
-                _Call.true_divide,
+                _Function.cumsum,
+                _view((height, width), _U1, _Slot.PLANES, plane),
+                ints(1),
+                _U1,
                 green,
-                get(_At.BYTE),
-                _view((height, width), _F4, _At.VALUES, 4 * plane),
             ),
-            _keep(_At.VALUES_AT, _view((3, plane), _F4, _At.VALUES)),
-            _keep(_At.VALUES_BESIDE, _view((3, plane), _F4, _At.VALUES, 4)),
+            _do(_Function.add, blue_and_red, green, blue_and_red),
+            _do(
+                _Function.true_divide,
+                blue_and_red,
+                get(_Slot.BYTE),
+                _view(pair, _F4, _Slot.VALUES, 0, (8 * plane, 4 * width, 4)),
+            ),
+            _do(
+                _Function.true_divide,
+                green,
+                get(_Slot.BYTE),
+                _view((height, width), _F4, _Slot.VALUES, 4 * plane),
+            ),
+            _keep(_Slot.VALUES_AT, _view((3, plane), _F4, _Slot.VALUES)),
+            _keep(_Slot.VALUES_BESIDE, _view((3, plane), _F4, _Slot.VALUES, 4)),
         ]
     )

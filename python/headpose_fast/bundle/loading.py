@@ -16,7 +16,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = Tru
 
     Only files of exactly these layouts are read, so no code in a file is ever run. All of the file
     but the array data is compared with what it must be, always; the array data with its checksums
-    only on request, as that reads all of it.
+    only on request, as that reads all of it. The samples of kind `small` are rendered.
 
     Args:
         path: The file. Of the original script's, those that `pickle` of Python 2.7 wrote.

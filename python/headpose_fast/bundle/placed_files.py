@@ -18,6 +18,7 @@ from headpose_fast.bundle.arrays import Block, Bundle, Counts
 from headpose_fast.bundle.placed import ArrayLayout, Layout, PlacedKind, Spans
 from headpose_fast.bundle.trailer import read_trailer, write_trailer
 from headpose_fast.job import Job, Part
+from headpose_fast.output import write_all
 from headpose_fast.samples.rendering import raise_failures
 
 #: Array data that is read at once.
@@ -87,7 +88,7 @@ class PlacedDraft(NamedTuple):
 
         def put(offset: int, data: bytes) -> None:
             file.seek(offset)
-            file.write(data)
+            write_all(file, data)
 
         for offset, data in self.layout.skeleton:
             put(offset, data)

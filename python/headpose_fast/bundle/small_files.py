@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from headpose_fast.bundle.arrays import DTYPE, Block, Bundle, Counts
 from headpose_fast.bundle.kind_small import NAME, TEXT_UNIT, SmallPickle, sizes_of
 from headpose_fast.bundle.trailer import read_trailer, write_trailer
 from headpose_fast.job import PREFIXES, Job, Part
+from headpose_fast.output import write_all
 from headpose_fast.samples.rendering import raise_failures
 
 #: Of samples that are rendered at once to be looked at.
@@ -67,47 +67,38 @@ class SmallDraft(NamedTuple):
         counts, sums = Counts.of(self.job), {}
         train, test = (len(part.photographs) for part in self.job.parts)
         pickle = SmallPickle(counts, (train, test))
-        out = io.BufferedWriter(file, 1 << 20)
-        out.write(pickle.start())
+        write_all(file, pickle.start())
         done = 0
         for index, part in enumerate(self.job.parts):
-            before = done
-
-            def advance(photographs: int, before: int = before, passes: int = len(part.crops)):
-                progress(before + photographs * passes)
-
-            sums[part.prefix] = _write_part(out, pickle, index, part, workers, advance)
+            sums[part.prefix] = _write_part(file, pickle, index, part, workers, progress, done)
             done += part.rows
-        out.write(pickle.end())
-        out.write(write_trailer(NAME, self.job, _described(pickle.photographs, sums)))
-        length = out.tell()
-        out.detach()
-        return length
+        write_all(file, pickle.end())
+        write_all(file, write_trailer(NAME, self.job, _described(pickle.photographs, sums)))
+        return file.tell()
 
 
 def _write_part(
-    out: io.BufferedWriter,
+    file: FileIO,
     pickle: SmallPickle,
     index: int,
     part: Part,
     workers: int | None,
-    advance: Callable[[int], object],
+    progress: Callable[[int], object],
+    done: int,
 ) -> list[int]:
     """Write a part and return the checksums of its texts."""
     cover, crops = _covered(part.crops)
     sums: list[int] = []
 
     def put(text: bytes, checksum: int, then: bytes) -> None:
-        length = len(text)
-        out.write(pickle.before_text(length))
-        out.write(text)
-        out.write(pickle.after_text(length) + then)
+        before, after = pickle.before_text(len(text)), pickle.after_text(len(text))
+        write_all(file, b"".join([before, text, after, then]))
         sums.append(checksum)
 
     def photograph(text: bytes, checksum: int) -> None:
         number = len(sums) - 2
         put(text, checksum, pickle.photograph(index, number, crops[number]))
-        advance(number + 1)
+        progress(done + (number + 1) * len(part.crops))
 
     labels = _core.to_text(part.labels()[: len(part.photographs)].astype(DTYPE).tobytes())
     put(labels, crc32(labels), pickle.labels(index))
@@ -162,7 +153,7 @@ class _StoredPart(NamedTuple):
     @property
     def passes(self) -> int:
         """Samples of each photograph."""
-        return self.crops.shape[1]
+        return int(self.crops.shape[1])
 
     def pieces(self, path: Path, photographs: slice | NDArray[np.int64] = slice(None)) -> _Pieces:
         """Return where some photographs are."""
