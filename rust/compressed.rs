@@ -113,7 +113,7 @@ pub fn expand(
     height: usize,
     photo: &mut Photo,
 ) -> Result<(), CompressedError> {
-    let pixels = width as u64 * height as u64;
+    let pixels = (width as u64).saturating_mul(height as u64);
     let possible = 1..=MOST_PIXELS.min(text.len() as u64 * MOST_EXPANSION / CHANNELS as u64);
     if !possible.contains(&pixels) {
         return Err(CompressedError::Damaged);

@@ -27,7 +27,7 @@ impl Loops for Encode<'_> {
     fn run(self) {
         let (low, high) = self.text.split_at_mut(self.bytes.len());
         high.fill(0);
-        let length = high.len();
+        let length = high.len().max(1);
         let blocks = self.bytes.chunks_exact(length).zip(low.chunks_exact_mut(length));
         for (block, (bytes, low)) in blocks.enumerate() {
             for ((byte, low), high) in bytes.iter().zip(low).zip(&mut *high) {

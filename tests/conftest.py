@@ -29,6 +29,9 @@ from headpose_fast.bundle.placed import Layout
 GOLDEN = ROOT / "tests" / "golden"
 SMALL_DATABASE = GOLDEN / "database_persons01+05_numbers00+46.tar"
 
+#: The kinds whose places follow from counts.
+PLACED_KINDS = tuple(PLACED)
+
 Load = Callable[[Path], dict[str, Any]]
 
 

@@ -1,4 +1,4 @@
-"""The layouts, the loaders, and real interpreters."""
+"""The layouts of kinds whose places follow from counts, their loaders, and real interpreters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FETCHED, GOLDEN, Load, digest, layout, python3, python27
+from conftest import FETCHED, GOLDEN, PLACED_KINDS, Load, digest, layout, python3, python27
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headpose_fast import Bundle, load
-from headpose_fast.bundle.kinds import KINDS, Kind
+from headpose_fast.bundle.kinds import Kind
 
 #: Train and test samples, height and width: several pieces of images, labels that need padding.
 COUNTS = (205, 4, 84, 84)
@@ -75,7 +75,7 @@ def load_in(interpreter: tuple[str, Load], kind: Kind, path: Path) -> dict[str, 
     return bare_load(path, *latin1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLACED_KINDS)
 def test_every_interpreter_loads_every_kind_it_is_for(
     kind: Kind, interpreter: tuple[str, Load], tmp_path: Path
 ) -> None:
@@ -91,7 +91,7 @@ def test_every_interpreter_loads_every_kind_it_is_for(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/status")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLACED_KINDS)
 def test_loading_needs_little_more_than_the_arrays(
     kind: Kind, interpreter: tuple[str, Load], tmp_path: Path
 ) -> None:
@@ -101,7 +101,7 @@ def test_loading_needs_little_more_than_the_arrays(
     assert result["needed"] <= 1.2 * result["bytes"], result
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLACED_KINDS)
 def test_load_gives_the_arrays_of_every_kind(kind: Kind, tmp_path: Path) -> None:
     expected = arrays(*COUNTS)
     loaded = load(write(tmp_path / "bundle.pkl", kind, expected, fill=b"more"))
@@ -191,7 +191,7 @@ def test_arrays_in_memory_outlive_a_file_that_is_truncated(tmp_path: Path) -> No
 
 
 @given(
-    st.sampled_from(KINDS),
+    st.sampled_from(PLACED_KINDS),
     st.integers(1, 500),
     st.integers(1, 500),
     st.integers(1, 60),
@@ -215,7 +215,7 @@ def test_a_layout_covers_the_file_without_gap_or_overlap(
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLACED_KINDS)
 def test_rows_stand_where_the_layout_says(kind: Kind, tmp_path: Path) -> None:
     bundle = arrays(*COUNTS)
     content = write(tmp_path / "bundle.pkl", kind, bundle).read_bytes()
@@ -228,7 +228,7 @@ def test_rows_stand_where_the_layout_says(kind: Kind, tmp_path: Path) -> None:
 
 
 def test_the_pickles_use_few_names_and_the_right_protocols(tmp_path: Path) -> None:
-    for kind in KINDS:
+    for kind in PLACED_KINDS:
         content = write(tmp_path / "bundle.pkl", kind, arrays(3, 2, 4, 4)).read_bytes()
         names, protocols = set(), set()
         # pickletools decodes strings as ASCII, so raw pieces are looked at as the text they hide.
@@ -267,7 +267,7 @@ def test_load_runs_nothing_and_refuses_other_pickles(protocol: int, tmp_path: Pa
             load(path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLACED_KINDS)
 def test_load_refuses_what_is_cut_or_changed(kind: Kind, tmp_path: Path) -> None:
     path = write(tmp_path / "bundle.pkl", kind, arrays(3, 2, 5, 4))
     content = path.read_bytes()

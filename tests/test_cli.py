@@ -137,7 +137,11 @@ def test_version_and_script() -> None:
 
 def test_help_names_every_option_and_its_default() -> None:
     text = command("--help").stdout
-    for option in ("--num-data-aug-val N", "--test-persons N,N,...", "--pickle {any,py2,py3}"):
+    for option in (
+        "--num-data-aug-val N",
+        "--test-persons N,N,...",
+        "--pickle {any,py2,py3,small}",
+    ):
         assert option in text
     assert "(default: 5,10,15)" in text
 

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from conftest import GOLDEN, SMALL_DATABASE, layout, members, write_tar
+from conftest import GOLDEN, PLACED_KINDS, SMALL_DATABASE, layout, members, write_tar
 from numpy.typing import NDArray
 from PIL import Image
 from test_bundle import arrays, write
@@ -36,7 +36,6 @@ from headpose_fast import (
     prepare,
     render,
 )
-from headpose_fast.bundle.kinds import KINDS
 from headpose_fast.bundle.original import _DTYPE, _FIRST
 from headpose_fast.cli.main import main
 from headpose_fast.database.names import PANS, TILTS
@@ -125,7 +124,7 @@ def test_the_old_files_of_these_tests_are_those_of_python_2() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", [*KINDS, "original"])
+@pytest.mark.parametrize("kind", [*PLACED_KINDS, "original"])
 @pytest.mark.parametrize("block", [1 << 20, 500])
 def test_facts_are_those_of_the_arrays(
     kind: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,7 +284,7 @@ def test_nothing_is_printed_that_a_terminal_obeys(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/status")
-@pytest.mark.parametrize("kind", [*KINDS, "original", "much behind"])
+@pytest.mark.parametrize("kind", [*PLACED_KINDS, "original", "much behind"])
 def test_a_file_is_read_in_pieces(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "large.pkl"
     if kind == "original":

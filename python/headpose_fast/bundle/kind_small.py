@@ -1,13 +1,12 @@
 """Kind `small`: compressed photographs and their crops, which NumPy renders while it loads them.
 
-This module has the opcodes; `small_files` writes and reads the files. docs/format.md explains them.
+This module has the opcodes, in the order of the file; `small_files` and `small_reading` write and
+read them. docs/format.md explains them.
 """
 
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,51 +14,43 @@ from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.opcodes import (
-    CALL,
     CALL2,
     MARK,
     POP,
     STOP,
     TUPLE,
-    call,
     floating,
     get,
-    global_name,
     ints,
     long,
     put,
     string,
     tuple_of,
 )
+from headpose_fast.bundle.small_opcodes import (
+    CLIP,
+    F4,
+    F8,
+    I8,
+    U1,
+    U2,
+    U8,
+    Function,
+    Slot,
+    do,
+    keep,
+    view,
+)
 
 NAME = "small"
-
-#: What the pickle calls, and the slots of the memo that keep it: all of NumPy but the last.
-_Function = IntEnum(
-    "_Function",
-    "array ndarray empty zeros arange tile repeat take amax cumsum add subtract multiply "
-    "true_divide floor minimum maximum less greater_equal bitwise_and bitwise_or decompress",
-    start=0,
-)
-
-#: Slots for constants, for what a text becomes, for the taps of all crops of a part (see `taps`),
-#: for buffers and views of them (see `scratch`), for a photograph, and, last, for the four arrays.
-_Slot = IntEnum(
-    "_Slot",
-    "HIGH_BITS MULTIPLIERS BYTE NEXT SIGN ONE TEXT DATA "
-    "CROPS ACROSS LAST COORDINATE FLOORED FAR_WEIGHT COLUMNS NEAR_ACROSS FAR_ACROSS ROWS DOWN "
-    "PLANES GREEN VALUES PLACES NEAR FAR "
-    "PLACES_OF_FULL NEAR_OF_FULL FAR_OF_FULL UPPER_OF_FULL LOWER_OF_FULL "
-    "PLACES_OF_REST NEAR_OF_REST FAR_OF_REST UPPER_OF_REST LOWER_OF_REST "
-    "VALUES_AT VALUES_BESIDE FIRST_ARRAY",
-    start=len(_Function),
-)
 
 #: Bytes of samples that are made at once: more is slower, as it leaves the processor's cache.
 _GROUP_BYTES = 1 << 19
 
 #: Bytes of text are a multiple of this: eight blocks of words of eight bytes.
 TEXT_UNIT = 64
+
+_ZERO, _HALF, _ONE = map(floating, (0.0, 0.5, 1.0))
 
 
 def sizes_of(crops: NDArray[np.int32]) -> NDArray[np.uint64]:
@@ -80,178 +71,109 @@ class SmallPickle(NamedTuple):
     #: Photographs to train with, and to test with.
     photographs: tuple[int, int]
 
+    def passes(self, part: int) -> int:
+        """Samples of each photograph of a part."""
+        return self.counts[part] // self.photographs[part]
+
     def start(self) -> bytes:
-        """Begin the file: what a reader must know, names and constants."""
+        """Begin the file: what a reader must know, functions and constants."""
         header = f"headpose-fast 1 {NAME} {' '.join(map(str, self.counts))}"
         photographs = " ".join(map(str, self.photographs))
-        high_bits = int.from_bytes(b"\x80" * 8, "little")
-        columns = b"".join(tuple_of(2 << block) for block in range(7))
+        high_bits = long(int.from_bytes(b"\x80" * 8, "little"))
         return b"".join(
             [
                 *(b"\x80\x02", string(header), POP, string(photographs), POP),
-                *(_keep(slot, global_name(_module(slot), slot.name)) for slot in _Function),
-                _keep(_Slot.HIGH_BITS, _call(_Function.array, long(high_bits), _U8)),
-                _keep(_Slot.MULTIPLIERS, _call(_Function.array, MARK + columns + TUPLE, _U8)),
-                _keep(_Slot.BYTE, _call(_Function.array, tuple_of(255), _F4)),
-                _keep(
-                    _Slot.NEXT,
-                    _call(_Function.array, MARK + tuple_of(0) + tuple_of(1) + TUPLE, _F4),
-                ),
-                _keep(
-                    _Slot.SIGN,
-                    _call(_Function.array, MARK + tuple_of(-1) + tuple_of(1) + TUPLE, _F4),
-                ),
-                _keep(
-                    _Slot.ONE, _call(_Function.array, MARK + tuple_of(1) + tuple_of(0) + TUPLE, _F4)
-                ),
+                *(keep(function, function.opcodes) for function in Function),
+                keep(Slot.HIGH_BITS, Function.array(high_bits, U8)),
+                keep(Slot.MULTIPLIERS, _column(U8, *(2 << block for block in range(7)))),
+                keep(Slot.BYTE, Function.array(tuple_of(255), F4)),
+                keep(Slot.NEXT, _column(F4, 0, 1)),
+                keep(Slot.SIGN, _column(F4, -1, 1)),
+                keep(Slot.ONE, _column(F4, 1, 0)),
             ]
         )
 
     def before_text(self, length: int) -> bytes:
         """Stand before so many bytes of text."""
         # NumPy makes a string into an array in every version, in Python 3 by encoding it.
-        return get(_Function.array) + b"T" + struct.pack("<i", length)
+        return get(Function.array) + b"T" + struct.pack("<i", length)
 
     def after_text(self, length: int) -> bytes:
         """Stand behind them: make them bytes again."""
-        words = length // TEXT_UNIT
-        last = _view((1, words), _U8, _Slot.TEXT, 56 * words)
+        words, data = length // TEXT_UNIT, get(Slot.DATA)
+        last = view((1, words), U8, Slot.TEXT, 56 * words)
+        others = view((7, words), U8, Slot.TEXT)
         return b"".join(
             [
-                *(string(f"S{length}"), CALL2, put(_Slot.TEXT), POP),
-                _keep(_Slot.DATA, _call(_Function.multiply, last, get(_Slot.MULTIPLIERS))),
-                _do(_Function.bitwise_and, get(_Slot.DATA), get(_Slot.HIGH_BITS), get(_Slot.DATA)),
-                _do(
-                    _Function.bitwise_or,
-                    get(_Slot.DATA),
-                    _view((7, words), _U8, _Slot.TEXT),
-                    get(_Slot.DATA),
-                ),
+                *(string(f"S{length}"), CALL2, put(Slot.TEXT), POP),
+                keep(Slot.DATA, Function.multiply(last, get(Slot.MULTIPLIERS))),
+                do(Function.bitwise_and(data, get(Slot.HIGH_BITS), data)),
+                do(Function.bitwise_or(data, others, data)),
             ]
         )
 
     def labels(self, part: int) -> bytes:
         """Make the labels of a part from data, and its images, which are still empty."""
-        shapes, photographs = self.counts.shapes(), self.photographs[part]
-        passes = self.counts[part] // photographs
-        once = _view((photographs, 2), _F4, _Slot.DATA)
-        return _keep(
-            _Slot.FIRST_ARRAY + 2 + part, _call(_Function.tile, once, tuple_of(passes, 1))
-        ) + _keep(_Slot.FIRST_ARRAY + part, _call(_Function.empty, tuple_of(*shapes[part]), _F4))
+        shape = self.counts.shapes()[part]
+        once = view((self.photographs[part], 2), F4, Slot.DATA)
+        labels = Function.tile(once, tuple_of(self.passes(part), 1))
+        images = Function.empty(tuple_of(*shape), F4)
+        return keep(Slot.FIRST_ARRAY + 2 + part, labels) + keep(Slot.FIRST_ARRAY + part, images)
 
-    def taps(self, part: int) -> bytes:
-        """Find from data, for all crops of a part, which pixels become a sample's and how.
+    def crops(self, part: int, most_pixels: int) -> bytes:
+        """Find from data how all samples of a part are made, and make the buffers for it.
 
-        This is the arithmetic of `rust/taps.rs`. Along x, `COLUMNS` has the left pixel's column in
-        its photograph, and there is always one to the right of it, if of no weight. Along y, `ROWS`
-        has where the upper and the lower row begin, and `DOWN` their weights.
+        `most_pixels` is the number of pixels of the largest photograph of the part. The arithmetic
+        is that of `rust/taps.rs`.
         """
-        photographs, (_, _, height, width) = self.photographs[part], self.counts
         crops = self.counts[part]
-        one, zero = floating(1.0), floating(0.0)
-
-        def column(index: int, *, deep: bool = False) -> bytes:
-            shape, strides = ((crops, 1, 1), (32, 8, 8)) if deep else ((crops, 1), (32, 8))
-            return _view(shape, _F8, _Slot.CROPS, 8 * index, strides)
-
-        def coordinates(index: int, size: int) -> bytes:
-            """Of the output's pixels in a crop, their floors, and the weights of what follows."""
-            centres = _call(_Function.arange, floating(0.5), floating(size))
-            scale = _call(_Function.true_divide, column(index), floating(size))
-            places = _call(
-                _Function.subtract, _call(_Function.multiply, centres, scale), floating(0.5)
-            )
-            return b"".join(
-                [
-                    _keep(_Slot.COORDINATE, _call(_Function.array, places, _F4)),
-                    _keep(_Slot.FLOORED, _call(_Function.floor, get(_Slot.COORDINATE))),
-                    _keep(
-                        _Slot.FAR_WEIGHT,
-                        _call(_Function.subtract, get(_Slot.COORDINATE), get(_Slot.FLOORED)),
-                    ),
-                    _keep(_Slot.LAST, _call(_Function.subtract, column(index), one)),
-                ]
-            )
-
-        def clamped(pixels: bytes, last: bytes) -> bytes:
-            return _call(_Function.minimum, _call(_Function.maximum, pixels, zero), last)
-
-        right = _call(_Function.add, column(0), column(2))
-        right = _call(
-            *(
-                _Function.amax,
-                _call(_Function.ndarray, tuple_of(photographs, crops // photographs), _F8, right),
-            ),
-            ints(1),
-        )
-        across = _call(_Function.repeat, right, ints(crops // photographs))
-        inside = _call(
-            *(_Function.multiply, _call(_Function.greater_equal, get(_Slot.FLOORED), zero)),
-            _call(_Function.less, get(_Slot.FLOORED), get(_Slot.LAST)),
-        )
-        columns = _call(_Function.add, clamped(get(_Slot.FLOORED), get(_Slot.LAST)), column(0))
-        down = _view((crops, 1, height), _F4, _Slot.FAR_WEIGHT)
-        upper_and_lower = _call(
-            _Function.add, _view((crops, 1, height), _F4, _Slot.FLOORED), get(_Slot.NEXT)
-        )
-        rows = clamped(upper_and_lower, _view((crops, 1, 1), _F8, _Slot.LAST))
-        rows = _call(_Function.add, rows, column(1, deep=True))
-        rows = _call(_Function.multiply, rows, _view((crops, 1, 1), _F8, _Slot.ACROSS))
+        by_photograph = tuple_of(self.photographs[part], self.passes(part))
+        right = Function.add(_of_crops(crops, 0), _of_crops(crops, 2))
+        widths = Function.amax(Function.ndarray(by_photograph, F8, right), ints(1))
         return b"".join(
             [
-                _keep(_Slot.CROPS, _call(_Function.array, _view((crops, 4), _U2, _Slot.DATA), _F8)),
-                _keep(_Slot.ACROSS, across),
-                coordinates(2, width),
-                _keep(_Slot.FAR_ACROSS, _call(_Function.multiply, get(_Slot.FAR_WEIGHT), inside)),
-                _keep(_Slot.NEAR_ACROSS, _call(_Function.subtract, one, get(_Slot.FAR_ACROSS))),
-                _keep(_Slot.COLUMNS, _call(_Function.array, columns, _I8)),
-                coordinates(3, height),
-                _keep(
-                    _Slot.DOWN,
-                    _call(
-                        _Function.add,
-                        _call(_Function.multiply, down, get(_Slot.SIGN)),
-                        get(_Slot.ONE),
-                    ),
-                ),
-                _keep(_Slot.ROWS, _call(_Function.array, rows, _I8)),
+                keep(Slot.CROPS, Function.array(view((crops, 4), U2, Slot.DATA), F8)),
+                keep(Slot.ACROSS, Function.repeat(widths, ints(self.passes(part)))),
+                _columns(crops, self.counts.width),
+                _rows(crops, self.counts.height),
+                self._buffers(part, most_pixels),
             ]
         )
 
-    def scratch(self, part: int, most_pixels: int) -> bytes:
-        """Make the buffers that all photographs of a part use, the largest with so many pixels.
+    def _buffers(self, part: int, most_pixels: int) -> bytes:
+        """Make the buffers that all photographs of a part use, and views of them.
 
-        Made anew for each of them they would cost more time than what they are needed for.
+        Made anew for each photograph they would cost half the time of rendering.
         """
         _, _, height, width = self.counts
         plane = 4 * height * width
         full, rest = self._groups(part)
         ops = [
-            _keep(_Slot.PLANES, _call(_Function.empty, ints(3 * most_pixels), _U1)),
-            _keep(_Slot.GREEN, _call(_Function.empty, ints(most_pixels), _U1)),
+            keep(Slot.PLANES, Function.empty(ints(3 * most_pixels), U1)),
+            keep(Slot.GREEN, Function.empty(ints(most_pixels), U1)),
             # A value more, for what is right of the last pixel.
-            _keep(_Slot.VALUES, _call(_Function.zeros, ints(3 * most_pixels + 1), _F4)),
-            _keep(_Slot.PLACES, _call(_Function.empty, tuple_of(full, 2, height, width), _I8)),
-            _keep(_Slot.NEAR, _call(_Function.empty, tuple_of(3, full, 2, height, width), _F4)),
-            _keep(_Slot.FAR, _call(_Function.empty, tuple_of(3, full, 2, height, width), _F4)),
+            keep(Slot.VALUES, Function.zeros(ints(3 * most_pixels + 1), F4)),
+            keep(Slot.PLACES, Function.empty(tuple_of(full, 2, height, width), I8)),
+            keep(Slot.NEAR, Function.empty(tuple_of(3, full, 2, height, width), F4)),
+            keep(Slot.FAR, Function.empty(tuple_of(3, full, 2, height, width), F4)),
         ]
-        for first, passes in ((_Slot.PLACES_OF_FULL, full), (_Slot.PLACES_OF_REST, rest)):
+        for first, passes in ((Slot.PLACES_OF_FULL, full), (Slot.PLACES_OF_REST, rest)):
             both, one = (3, passes, 2, height, width), (3, passes, height, width)
             strides = (2 * passes * plane, 2 * plane, 4 * width, 4)
             views = (
-                _view((passes, 2, height, width), _I8, _Slot.PLACES),
-                _view(both, _F4, _Slot.NEAR),
-                _view(both, _F4, _Slot.FAR),
-                _view(one, _F4, _Slot.NEAR, 0, strides),
-                _view(one, _F4, _Slot.NEAR, plane, strides),
+                view((passes, 2, height, width), I8, Slot.PLACES),
+                view(both, F4, Slot.NEAR),
+                view(both, F4, Slot.FAR),
+                view(one, F4, Slot.NEAR, 0, strides),
+                view(one, F4, Slot.NEAR, plane, strides),
             )
-            ops += [_keep(slot, view) for slot, view in enumerate(views, start=first)]
+            ops += [keep(slot, each) for slot, each in enumerate(views, start=first)]
         return b"".join(ops)
 
     def _groups(self, part: int) -> tuple[int, int]:
-        """Passes that are rendered at once, and how many of them are left at the end."""
-        passes = self.counts[part] // self.photographs[part]
-        sample = self.counts.height * self.counts.width * 12
+        """Passes that are rendered at once, and how many of them are left for the last time."""
+        passes = self.passes(part)
+        sample = 12 * self.counts.height * self.counts.width
         groups = -(-passes * sample // max(sample, _GROUP_BYTES))
         full = -(-passes // groups)
         return full, passes % full or full
@@ -278,169 +200,144 @@ class SmallPickle(NamedTuple):
     def _render(self, part: int, number: int, first: int, passes: int) -> bytes:
         """Render some passes of a photograph."""
         _, _, height, width = self.counts
-        photographs = self.photographs[part]
-        crop = number * (self.counts[part] // photographs) + first
-        plane = 4 * height * width
+        photographs, plane = self.photographs[part], 4 * height * width
         full, _ = self._groups(part)
-        views = _Slot.PLACES_OF_FULL if passes == full else _Slot.PLACES_OF_REST
+        views = Slot.PLACES_OF_FULL if passes == full else Slot.PLACES_OF_REST
         places, near, far, upper, lower = (get(views + i) for i in range(5))
-        one = ints(1)
+        crop = number * self.passes(part) + first
+        rows = view((passes, 2, height, 1), I8, Slot.ROWS, 16 * crop * height)
+        columns = view((passes, 1, 1, width), I8, Slot.COLUMNS, 8 * crop * width)
         near_weights, far_weights = (
-            _view((passes, 1, 1, width), _F4, slot, 4 * crop * width)
-            for slot in (_Slot.NEAR_ACROSS, _Slot.FAR_ACROSS)
+            view((passes, 1, 1, width), F4, slot, 4 * crop * width)
+            for slot in (Slot.NEAR_ACROSS, Slot.FAR_ACROSS)
         )
-        samples = _view(
-            (3, passes, height, width),
-            _F4,
-            _Slot.FIRST_ARRAY + part,
-            (first * photographs + number) * 3 * plane,
-            (plane, photographs * 3 * plane, 4 * width, 4),
-        )
+        down_weights = view((passes, 2, height, 1), F4, Slot.DOWN, 8 * crop * height)
+        offset = 3 * plane * (first * photographs + number)
+        strides = (plane, 3 * plane * photographs, 4 * width, 4)
+        samples = view((3, passes, height, width), F4, Slot.FIRST_ARRAY + part, offset, strides)
         return b"".join(
             [
-                _do(
-                    _Function.add,
-                    _view((passes, 2, height, 1), _I8, _Slot.ROWS, 16 * crop * height),
-                    _view((passes, 1, 1, width), _I8, _Slot.COLUMNS, 8 * crop * width),
-                    places,
-                ),
-                _do(_Function.take, get(_Slot.VALUES_AT), places, one, near, _CLIP),
-                _do(_Function.take, get(_Slot.VALUES_BESIDE), places, one, far, _CLIP),
-                _do(_Function.multiply, near, near_weights, near),
-                _do(_Function.multiply, far, far_weights, far),
-                _do(_Function.add, near, far, near),
-                _do(
-                    _Function.multiply,
-                    near,
-                    _view((passes, 2, height, 1), _F4, _Slot.DOWN, 8 * crop * height),
-                    near,
-                ),
-                _do(_Function.add, upper, lower, samples),
+                do(Function.add(rows, columns, places)),
+                do(Function.take(get(Slot.VALUES_AT), places, ints(1), near, CLIP)),
+                do(Function.take(get(Slot.VALUES_BESIDE), places, ints(1), far, CLIP)),
+                do(Function.multiply(near, near_weights, near)),
+                do(Function.multiply(far, far_weights, far)),
+                do(Function.add(near, far, near)),
+                do(Function.multiply(near, down_weights, near)),
+                do(Function.add(upper, lower, samples)),
             ]
         )
 
     def _halve(self, part: int, row: int, crop: list[int], picture: tuple[int, int]) -> bytes:
         """Render a crop of exactly twice the size of a sample again, as its average."""
+        _, _, height, width = self.counts
         (x, y, *_), (across, down) = crop, picture
-        shape = (3, self.counts.height, self.counts.width)
-        plane = 4 * self.counts.height * self.counts.width
-        out = _view(
-            *(
-                shape,
-                _F4,
-                _Slot.FIRST_ARRAY + part,
-                3 * plane * row,
-                (plane, 4 * self.counts.width, 4),
-            )
-        )
-        first, *others = (
-            _view(
-                *(shape, _F4, _Slot.VALUES, 4 * ((y + below) * across + x + right)),
-                (4 * across * down, 8 * across, 8),
-            )
-            for below in (0, 1)
-            for right in (0, 1)
-        )
+        shape, plane = (3, height, width), 4 * height * width
+        image = Slot.FIRST_ARRAY + part
+        out = view(shape, F4, image, 3 * plane * row, (plane, 4 * width, 4))
+        places = [4 * ((y + below) * across + x + right) for below in (0, 1) for right in (0, 1)]
+        strides = (4 * across * down, 8 * across, 8)
+        first, second, third, fourth = (view(shape, F4, Slot.VALUES, at, strides) for at in places)
         return b"".join(
             [
-                _do(_Function.add, first, others[0], out),
-                _do(_Function.add, out, others[1], out),
-                _do(_Function.add, out, others[2], out),
-                _do(_Function.multiply, out, floating(0.25), out),
+                do(Function.add(first, second, out)),
+                do(Function.add(out, third, out)),
+                do(Function.add(out, fourth, out)),
+                do(Function.multiply(out, floating(0.25), out)),
             ]
         )
 
     def end(self) -> bytes:
         """Leave the tuple of the arrays."""
-        arrays = (get(_Slot.FIRST_ARRAY + i) for i in range(4))
+        arrays = (get(Slot.FIRST_ARRAY + i) for i in range(4))
         return b"".join([MARK, *arrays, TUPLE, STOP])
 
 
-_U2, _F4, _F8, _I8, _U8 = map(string, ("<u2", "<f4", "<f8", "<i8", "<u8"))
-_U1 = string("u1")
-#: Does not matter, as no place is outside; but to check that, NumPy would copy the output.
-_CLIP = string("clip")
+def _column(dtype: bytes, *values: int) -> bytes:
+    """Make an array with one value in each row."""
+    return Function.array(MARK + b"".join(map(tuple_of, values)) + TUPLE, dtype)
 
 
-def _module(function: _Function) -> str:
-    return "zlib" if function is _Function.decompress else "numpy"
+def _of_crops(crops: int, index: int, *more: int) -> bytes:
+    """Push x, y, width or height of all crops: (crops, 1), or with more axes."""
+    return view((crops, 1, *more), F8, Slot.CROPS, 8 * index, (32, *[8 for _ in (1, *more)]))
 
 
-def _call(function: int, *arguments: bytes) -> bytes:
-    """Push what the function in a slot returns."""
-    return call(get(function), *arguments)
+def _coordinates(crops: int, index: int, size: int) -> bytes:
+    """Find where in the crops the output's pixels are, and the weights of the pixels behind."""
+    scale = Function.true_divide(_of_crops(crops, index), floating(size))
+    centres = Function.arange(_HALF, floating(size))
+    places = Function.subtract(Function.multiply(centres, scale), _HALF)
+    weights = Function.subtract(get(Slot.COORDINATE), get(Slot.FLOORED))
+    return b"".join(
+        [
+            keep(Slot.COORDINATE, Function.array(places, F4)),
+            keep(Slot.FLOORED, Function.floor(get(Slot.COORDINATE))),
+            keep(Slot.FAR_WEIGHT, weights),
+            keep(Slot.LAST, Function.subtract(_of_crops(crops, index), _ONE)),
+        ]
+    )
 
 
-def _keep(slot: int, value: bytes) -> bytes:
-    """Keep a value in a slot, and not on the stack."""
-    return value + put(slot) + POP
+def _clamped(pixels: bytes, last: bytes) -> bytes:
+    return Function.minimum(Function.maximum(pixels, _ZERO), last)
 
 
-def _do(function: int, *arguments: bytes) -> bytes:
-    """Call a function for what it writes."""
-    return _call(function, *arguments) + POP
+def _columns(crops: int, width: int) -> bytes:
+    """Find the left pixel's column in its photograph, and the weights of it and the next.
+
+    There always is a next one in memory; beyond a border, it has no weight.
+    """
+    floored, last = get(Slot.FLOORED), get(Slot.LAST)
+    inside = Function.multiply(Function.greater_equal(floored, _ZERO), Function.less(floored, last))
+    columns = Function.add(_clamped(floored, last), _of_crops(crops, 0))
+    return b"".join(
+        [
+            _coordinates(crops, 2, width),
+            keep(Slot.FAR_ACROSS, Function.multiply(get(Slot.FAR_WEIGHT), inside)),
+            keep(Slot.NEAR_ACROSS, Function.subtract(_ONE, get(Slot.FAR_ACROSS))),
+            keep(Slot.COLUMNS, Function.array(columns, I8)),
+        ]
+    )
 
 
-def _view(
-    shape: tuple[int, ...],
-    dtype: bytes,
-    slot: int,
-    offset: int = 0,
-    strides: tuple[int, ...] | None = None,
-) -> bytes:
-    """Push an array that shares the memory of what is in a slot; offset and strides in bytes."""
-    before, after = _around_offset(shape, dtype, slot, strides)
-    return before + ints(offset) + after
-
-
-@lru_cache(1 << 10)
-def _around_offset(
-    shape: tuple[int, ...], dtype: bytes, slot: int, strides: tuple[int, ...] | None
-) -> tuple[bytes, bytes]:
-    """Return what `_view` has before and behind its offset, the same again and again."""
-    layout = b"" if strides is None else tuple_of(*strides)
-    before = b"".join([get(_Function.ndarray), MARK, tuple_of(*shape), dtype, get(slot)])
-    return before, layout + TUPLE + CALL
+def _rows(crops: int, height: int) -> bytes:
+    """Find where the upper and the lower row begin in the photograph, and their weights."""
+    row = (crops, 1, height)
+    both = Function.add(view(row, F4, Slot.FLOORED), get(Slot.NEXT))
+    inside = _clamped(both, view((crops, 1, 1), F8, Slot.LAST))
+    rows = Function.add(inside, _of_crops(crops, 1, 1))
+    places = Function.multiply(rows, view((crops, 1, 1), F8, Slot.ACROSS))
+    # 1 - a, and a.
+    signed = Function.multiply(view(row, F4, Slot.FAR_WEIGHT), get(Slot.SIGN))
+    return b"".join(
+        [
+            _coordinates(crops, 3, height),
+            keep(Slot.DOWN, Function.add(signed, get(Slot.ONE))),
+            keep(Slot.ROWS, Function.array(places, I8)),
+        ]
+    )
 
 
 def _decompress(width: int, height: int) -> bytes:
     """Make the values of a photograph's pixels from data: planes blue, green, red of float32."""
-    plane = width * height
-    picture, pair = (3, height, width), (2, height, width)
-    inflated = _call(_Function.decompress, get(_Slot.DATA), ints(15), ints(3 * plane))
-    planes = _view(picture, _U1, _Slot.PLANES)
-    blue_and_red = _view(pair, _U1, _Slot.PLANES, 0, (2 * plane, width, 1))
-    green = _view((height, width), _U1, _Slot.GREEN)
+    plane, one = width * height, ints(1)
+    picture, pair, single = (3, height, width), (2, height, width), (height, width)
+    inflated = Function.decompress(get(Slot.DATA), ints(15), ints(3 * plane))
+    differences = Function.ndarray(tuple_of(*picture), U1, inflated)
+    others = view(pair, U1, Slot.PLANES, 0, (2 * plane, width, 1))
+    green = view(single, U1, Slot.GREEN)
+    green_sums = view(single, U1, Slot.PLANES, plane)
+    other_values = view(pair, F4, Slot.VALUES, 0, (8 * plane, 4 * width, 4))
+    green_values = view(single, F4, Slot.VALUES, 4 * plane)
     return b"".join(
         [
-            _do(
-                _Function.cumsum,
-                _call(_Function.ndarray, tuple_of(*picture), _U1, inflated),
-                ints(1),
-                _U1,
-                planes,
-            ),
-            _do(
-                _Function.cumsum,
-                _view((height, width), _U1, _Slot.PLANES, plane),
-                ints(1),
-                _U1,
-                green,
-            ),
-            _do(_Function.add, blue_and_red, green, blue_and_red),
-            _do(
-                _Function.true_divide,
-                blue_and_red,
-                get(_Slot.BYTE),
-                _view(pair, _F4, _Slot.VALUES, 0, (8 * plane, 4 * width, 4)),
-            ),
-            _do(
-                _Function.true_divide,
-                green,
-                get(_Slot.BYTE),
-                _view((height, width), _F4, _Slot.VALUES, 4 * plane),
-            ),
-            _keep(_Slot.VALUES_AT, _view((3, plane), _F4, _Slot.VALUES)),
-            _keep(_Slot.VALUES_BESIDE, _view((3, plane), _F4, _Slot.VALUES, 4)),
+            do(Function.cumsum(differences, one, U1, view(picture, U1, Slot.PLANES))),
+            do(Function.cumsum(green_sums, one, U1, green)),
+            do(Function.add(others, green, others)),
+            do(Function.true_divide(others, get(Slot.BYTE), other_values)),
+            do(Function.true_divide(green, get(Slot.BYTE), green_values)),
+            keep(Slot.VALUES_AT, view((3, plane), F4, Slot.VALUES)),
+            keep(Slot.VALUES_BESIDE, view((3, plane), F4, Slot.VALUES, 4)),
         ]
     )
