@@ -1,19 +1,17 @@
-//! The inner loops of resizing and of decoding for processors with AVX2: the same
-//! bits as the plain ones, which stay beside them. All of the crate's `unsafe` is here.
+//! The inner loops of resizing and of decoding for processors with AVX2 or NEON: the same bits as
+//! the plain ones, which stay beside them. All of the crate's `unsafe` is here and in `simd/`.
 //!
 //! What takes the time is fetching two pixels for each output value along x. The pixels of four
 //! neighbouring output values lie within 16 bytes of a plane as long as the crop is reduced by no
 //! more than about four, so one load and two byte shuffles fetch them for four values at once.
 
 #![allow(unsafe_code)]
-#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#![cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi128_si256,
-    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
-};
+#[cfg_attr(target_arch = "x86_64", path = "simd/avx2.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "simd/neon.rs")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod vectors;
 
 use crate::taps::Tap;
 
@@ -23,15 +21,23 @@ pub const LANES: usize = 8;
 /// Bytes of a plane that one load fetches, for half of the lanes.
 const REACH: usize = 16;
 
-/// What [`unit`] is too large by. The weights are as much too small: a power of two rounds nothing.
+/// What a value is too large by, `byte / 255`, until it is multiplied by its weight, which is as much
+/// too small: a power of two rounds nothing.
+///
+/// `byte / 255` is the byte repeated without end behind the binary point. Twice it is an exact
+/// float; six times are enough to round as without end, and are made by one fused addition of
+/// [`REPEAT`] times the float.
 const SCALE: f32 = 65_536.0;
+
+const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
 
 /// Whether this processor has what is needed here.
 pub fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    // Every processor of this architecture has NEON.
     #[cfg(not(target_arch = "x86_64"))]
-    false
+    return cfg!(target_arch = "aarch64");
 }
 
 /// Work in plain loops, of which the compiler makes vectors.
@@ -41,7 +47,8 @@ pub trait Loops {
 }
 
 /// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (As closures
-/// or function values they would be compiled by themselves, without AVX2.)
+/// or function values they would be compiled by themselves, without AVX2.) Those for other processors
+/// are compiled for all that they have, NEON included.
 pub fn vectorised(loops: impl Loops) {
     #[cfg(target_arch = "x86_64")]
     if available() {
@@ -55,7 +62,7 @@ pub fn vectorised(loops: impl Loops) {
     loops.run();
 }
 
-/// How [`LANES`] neighbouring output values come from a row of a plane.
+/// How [`LANES`] neighbouring output values come from a row of a plane: four by one load each.
 #[derive(Clone)]
 struct Group {
     /// Index of the first of them in the output row.
@@ -128,62 +135,11 @@ impl Shuffles {
         assert_eq!(out.len(), self.width);
         assert!(rows.iter().all(|row| row.len() >= self.reach));
         assert!(available());
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX2 and FMA are there. Each load of 16 bytes ends at or before `reach`, which no
-        // row is shorter than, and each store of 8 floats at or before `width`.
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        // SAFETY: the vectors are there. Each load of 16 bytes ends at or before `reach`, which no
+        // row is shorter than, and each store at or before `width`.
         unsafe {
-            self.blend_avx2(rows.map(<[u8]>::as_ptr), down, out.as_mut_ptr());
+            vectors::blend(&self.groups, rows.map(<[u8]>::as_ptr), down, out.as_mut_ptr());
         }
     }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn blend_avx2(&self, rows: [*const u8; 2], down: &Tap, out: *mut f32) {
-        let (near_down, far_down) =
-            (_mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
-        for group in &self.groups {
-            // SAFETY: the caller's, for the loads from `rows` and the store; the rest are arrays.
-            unsafe {
-                let (near, far) = (across(rows[0], group), across(rows[1], group));
-                let value =
-                    _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
-                _mm256_storeu_ps(out.add(group.start), value);
-            }
-        }
-    }
-}
-
-/// Resizes a row along x.
-///
-/// # Safety
-/// The 16 bytes at each of the group's bases must be there.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn across(row: *const u8, group: &Group) -> __m256 {
-    // SAFETY: the caller's, for the loads from `row`; the rest are arrays.
-    unsafe {
-        let near = _mm256_loadu_si256(group.near.as_ptr().cast::<__m256i>());
-        let far = _mm256_loadu_si256(group.far.as_ptr().cast::<__m256i>());
-        let near_weight = _mm256_loadu_ps(group.near_weight.as_ptr());
-        let far_weight = _mm256_loadu_ps(group.far_weight.as_ptr());
-        let lower = _mm_loadu_si128(row.add(group.base[0]).cast::<__m128i>());
-        let upper = _mm_loadu_si128(row.add(group.base[1]).cast::<__m128i>());
-        let bytes = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lower), upper);
-        _mm256_add_ps(
-            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, near)), near_weight),
-            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, far)), far_weight),
-        )
-    }
-}
-
-/// `byte / 255` times [`SCALE`], correctly rounded, of integers that hold the byte twice.
-///
-/// `byte / 255` is the byte repeated without end behind the binary point. Twice it is an exact
-/// float; six times are enough to round as without end, and are made by one fused addition.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn unit(twice: __m256i) -> __m256 {
-    const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
-    let value = _mm256_cvtepi32_ps(twice);
-    _mm256_fmadd_ps(value, _mm256_set1_ps(REPEAT), value)
 }

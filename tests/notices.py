@@ -71,7 +71,7 @@ def _licence(package: dict[str, Any]) -> str:
     """Read a package's licence: MIT, the shortest, if there is a choice."""
     folder = Path(package["manifest_path"]).parent
     texts = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
-    for name in ("license-mit", "license"):
+    for name in ("license-mit", "license", "license.md"):
         if name in texts:
             return texts[name].read_text(encoding="utf-8").replace("\r\n", "\n")
     raise FileNotFoundError(f"{folder}: there is no licence text that this script knows")
