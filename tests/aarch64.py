@@ -3,9 +3,9 @@
     python3 tests/aarch64.py
 
 On such a machine it runs the tests. Elsewhere it emulates one: it needs Linux, root, and
-`debootstrap` (`apt-get install debootstrap`), with which it fetches Debian's compiler and QEMU once,
-1.4 GB, into target/aarch64. Only there are instructions counted, as QEMU counts them; the exit status
-is 1 if a crop takes more than 0.4 of the plain path's.
+`debootstrap` (`apt-get install debootstrap`), with which it fetches Debian's compiler and QEMU
+once, 1.4 GB, into target/aarch64. Only there are instructions counted, as QEMU counts them; the
+exit status is 1 if a crop takes more than 0.4 of the plain path's.
 """
 
 from __future__ import annotations
@@ -85,10 +85,11 @@ def copy_sources() -> None:
         if (ROOT / name).is_file():
             (sources / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, sources / name)
-    vendor = ["cargo", "vendor", "--locked", "--quiet", sources / "vendor"]
+    vendor = ["cargo", "vendor", "--locked", "--quiet", str(sources / "vendor")]
     subprocess.run(vendor, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (sources / "vendored.toml").write_text(
-        '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "/src/vendor"\n'
+        '[source.crates-io]\nreplace-with = "vendored"\n'
+        '[source.vendored]\ndirectory = "/src/vendor"\n'
     )
 
 
@@ -103,7 +104,7 @@ def debian(command: str) -> None:
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
     folder = "/src" if (DEBIAN / "src").is_dir() else "/"
-    shell = ["chroot", DEBIAN, "sh", "-ec", f"cd {folder}; {command}"]
+    shell = ["chroot", str(DEBIAN), "sh", "-ec", f"cd {folder}; {command}"]
     subprocess.run(shell, env=variables, check=True)
 
 
