@@ -199,7 +199,8 @@ where
     };
 
     let poll = || keep_going(batch.done.load(Ordering::Relaxed));
-    let finished = supervise(workers.clamp(1, groups), &batch.stop, poll, || batch.work())?;
+    let finished =
+        supervise(workers.clamp(1, groups), &batch.stop, poll, |pause| batch.work(pause))?;
     if !finished {
         return Err(RenderError::Cancelled);
     }
@@ -225,8 +226,9 @@ impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
     }
 
     /// One worker: takes groups until there are none. Once a photograph is bad nothing is rendered
-    /// any more, but the rest are still decoded, so that all bad ones are reported at once.
-    fn work(&self) -> io::Result<()> {
+    /// any more, but the rest are still decoded, so that all bad ones are reported at once. `pause`
+    /// is called between two photographs and between two runs.
+    fn work(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
         let mut photos: Vec<Photo> = (0..R::GROUP).map(|_| Photo::default()).collect();
         let mut load = self.source.loader();
         let mut resizer = Resizer::new(self.size.width, self.size.height);
@@ -234,6 +236,7 @@ impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
         while let Some(Job { first, runs }) = self.next_job() {
             let group = first..(first + R::GROUP).min(self.photographs);
             for (photo, i) in photos.iter_mut().zip(group.clone()) {
+                pause();
                 if self.stopped() {
                     return Ok(());
                 }
@@ -245,6 +248,7 @@ impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
                 continue;
             }
             for (pass, run) in runs.into_iter().enumerate() {
+                pause();
                 if self.stopped() {
                     return Ok(());
                 }

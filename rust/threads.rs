@@ -7,26 +7,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the caller is asked whether to go on.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Runs `work` on `workers` threads, while this one calls `keep_going` about every 50 ms; `false` if
 /// that said no. `stop` is set then, and when a worker fails.
+///
+/// A single worker is this thread. So `work` is given a function to call between two pieces of
+/// work, which then asks `keep_going`.
 pub fn supervise(
     workers: usize,
     stop: &AtomicBool,
     mut keep_going: impl FnMut() -> bool,
-    work: impl Fn() -> io::Result<()> + Sync,
+    work: impl Fn(&mut dyn FnMut()) -> io::Result<()> + Sync,
 ) -> io::Result<bool> {
+    if workers == 1 {
+        let (mut asked, mut going) = (Instant::now(), true);
+        work(&mut || {
+            if going && asked.elapsed() >= POLL {
+                asked = Instant::now();
+                going = keep_going();
+                stop.store(!going, Ordering::Relaxed);
+            }
+        })?;
+        return Ok(going);
+    }
     let mut result = Ok(true);
     thread::scope(|scope| {
         let (done, finished) = mpsc::channel();
         for started in 0..workers {
             let (work, done) = (&work, done.clone());
             let worker = move || {
-                let outcome = work();
+                let outcome = work(&mut || {});
                 if outcome.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -72,8 +86,9 @@ pub fn in_parallel<T: Send>(
 ) -> io::Result<bool> {
     let stop = AtomicBool::new(false);
     let items = Mutex::new(items.into_iter());
-    supervise(workers.max(1), &stop, keep_going, || {
+    supervise(workers.max(1), &stop, keep_going, |pause| {
         while !stop.load(Ordering::Relaxed) {
+            pause();
             let item = items.lock().expect("no worker panics with it").next();
             match item {
                 Some(item) => work(item)?,

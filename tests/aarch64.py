@@ -2,26 +2,23 @@
 
     python3 tests/aarch64.py
 
-On such a machine it runs the tests. Elsewhere it emulates one: it needs Linux, root, and
-`debootstrap` (`apt-get install debootstrap`), with which it fetches Debian's compiler and QEMU
-once, 1.4 GB, into target/aarch64. Only there are instructions counted, as QEMU counts them; the
-exit status is 1 if a crop takes more than 0.4 of the plain path's.
+On such a machine it runs the tests. Elsewhere it emulates one, for which it fetches Debian's
+compiler and QEMU once, 1.4 GB, into target/aarch64 (`debian.py` says what that needs). Only there
+are instructions counted, as QEMU counts them; the exit status is 1 if a crop takes more than 0.4 of
+the plain path's.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import debian
+from running import ROOT
+
 DEBIAN = ROOT / "target" / "aarch64"
-
-#: The oldest suite of Debian whose Rust is new enough, and its mirror.
-SUITE, MIRROR = "forky", "http://deb.debian.org/debian"
 
 #: Of another architecture than the compiler: the standard library only.
 PACKAGES = (
@@ -44,35 +41,13 @@ def main() -> int:
     """Run the tests; return the exit status."""
     if platform.machine() in {"aarch64", "arm64"}:
         return subprocess.run(["cargo", "test", "--release", "--locked"], cwd=ROOT).returncode
-    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        sys.exit("emulating 64-bit Arm needs Linux, root, and debootstrap")
-    make_debian()
+    debian.make(DEBIAN, PACKAGES, "arm64")
     copy_sources()
-    debian("cargo test --release --locked --offline --quiet --config vendored.toml")
-    debian("cargo build --release --locked --offline --quiet --example crop --config vendored.toml")
+    build("test")
+    build("build --example crop")
     simd, plain = instructions("simd"), instructions("plain")
     print(f"instructions a crop: {simd:,} with NEON, {plain:,} plain, {simd / plain:.3f}")
     return int(simd > MOST * plain)
-
-
-def make_debian() -> None:
-    """Fetch Debian with what is needed, once."""
-    if (DEBIAN / "complete").exists():
-        return
-    shutil.rmtree(DEBIAN, ignore_errors=True)
-    # An older debootstrap does not know the suite's name, but how to make one like it.
-    script = "/usr/share/debootstrap/scripts/sid"
-    subprocess.run(
-        ["debootstrap", "--variant=minbase", SUITE, DEBIAN, MIRROR, script],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    # A mirror that stands still is as good.
-    (DEBIAN / "etc/apt/apt.conf.d/99still").write_text('Acquire::Check-Valid-Until "false";\n')
-    debian("dpkg --add-architecture arm64 && apt-get -q update >/dev/null")
-    install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends"
-    debian(f"{install} {' '.join(PACKAGES)} >/dev/null")
-    (DEBIAN / "complete").touch()
 
 
 def copy_sources() -> None:
@@ -93,19 +68,17 @@ def copy_sources() -> None:
     )
 
 
-def debian(command: str) -> None:
-    """Run a command in Debian."""
+def build(command: str) -> None:
+    """Run Cargo for the architecture, without the net."""
     variables = {
         "CARGO_BUILD_TARGET": "aarch64-unknown-linux-gnu",
         "CARGO_HOME": "/src/.home",
         "CARGO_TARGET_DIR": "/built",
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": "aarch64-linux-gnu-gcc",
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER": EMULATE,
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
-    folder = "/src" if (DEBIAN / "src").is_dir() else "/"
-    shell = ["chroot", str(DEBIAN), "sh", "-ec", f"cd {folder}; {command}"]
-    subprocess.run(shell, env=variables, check=True)
+    options = "--release --locked --offline --quiet --config vendored.toml"
+    debian.run(DEBIAN, f"cd /src; cargo {command} {options}", variables)
 
 
 def instructions(path: str) -> int:

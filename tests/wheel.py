@@ -29,7 +29,7 @@ _MOST_SDIST_BYTES = 1_000_000
 _MOST_WHEEL_BYTES = 5_000_000
 
 #: What the sdist holds besides what is built from: the core's own tests, for who packages it.
-_TESTS = ("tests/", "fuzz/")
+_TESTS = ("tests/", "fuzz/", "benchmarks/crop.rs")
 
 
 def build() -> Path:
