@@ -75,11 +75,14 @@ def empty(folder: Path) -> None:
 
 
 def table(taken: Mapping[str, Sequence[Run]]) -> str:
-    """Medians, and the medians of the ratios to the first program run by run."""
+    """Medians, the medians of the ratios to the first program run by run, and the spread.
+
+    The spread is the slowest wall time divided by the fastest.
+    """
     first = next(iter(taken.values()))
     lines = [
-        "| program | wall s | user s | system s | peak MB | wall ratio | user ratio |",
-        "|---|---|---|---|---|---|---|",
+        "| program | wall s | user s | system s | peak MB | wall ratio | user ratio | spread |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in taken.items():
         wall, user, system, peak = (statistics.median(column) for column in zip(*runs, strict=True))
@@ -87,7 +90,8 @@ def table(taken: Mapping[str, Sequence[Run]]) -> str:
         users = statistics.median(a.user / b.user for a, b in zip(runs, first, strict=True))
         lines.append(
             f"| {name} | {wall:.2f} | {user:.2f} | {system:.2f} | {peak / 1e6:.0f} "
-            f"| {walls:.2f} | {users:.2f} |"
+            f"| {walls:.2f} | {users:.2f} "
+            f"| {max(run.wall for run in runs) / min(run.wall for run in runs):.2f} |"
         )
     return "\n".join(lines)
 

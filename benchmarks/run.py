@@ -34,6 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data" / "HeadPoseImageDatabase.tar.gz"
 SMALL = ROOT / "tests" / "golden" / "database_persons01+05_numbers00+46.tar"
 
+#: The kinds whose whole job is timed.
+_TIMED = ("py3", "any", "small")
+
 
 def programs(
     archive: Path, folder: Path, yardstick: Path | None, *, short: bool
@@ -52,6 +55,7 @@ def programs(
     return found | {
         "headpose-fast py3": [*ours, "--pickle", "py3", "--output", folder / "py3.pkl"],
         "headpose-fast any": [*ours, "--pickle", "any", "--output", folder / "any.pkl"],
+        "headpose-fast small": [*ours, "--pickle", "small", "--output", folder / "small.pkl"],
         "OpenCV + threads": [*rival, folder / "opencv.pkl"],
     }
 
@@ -67,32 +71,35 @@ def check(commands: Mapping[str, Command], folder: Path) -> str:
     for command in commands.values():
         measure(command)
     ours = headpose_fast.load(folder / "py3.pkl")
-    other = headpose_fast.load(folder / "any.pkl")
+    others = [headpose_fast.load(folder / f"{kind}.pkl") for kind in ("any", "small")]
     with (folder / "opencv.pkl").open("rb") as file:
         theirs = pickle.load(file)
     largest = 0.0
-    for a, b, c in zip(ours, other, theirs, strict=True):
-        assert a.shape == c.shape
+    for a, b, c, d in zip(ours, *others, theirs, strict=True):
+        assert a.shape == d.shape
         for row in range(0, len(a), 1000):
             rows = slice(row, row + 1000)
             assert np.array_equal(a[rows], b[rows])
-            largest = max(largest, float(np.abs(a[rows] - c[rows]).max()))
+            assert np.array_equal(a[rows], c[rows])
+            largest = max(largest, float(np.abs(a[rows] - d[rows]).max()))
+    sizes = (f"{kind} {(folder / f'{kind}.pkl').stat().st_size:,}" for kind in _TIMED)
     # Newer OpenCVs round otherwise than 4.2, which is the rule here; a wrong crop differs by 0.1.
     assert largest < 1e-4, largest
-    return f"py3 and any are equal to the bit; OpenCV {cv2.__version__} within {largest:.1e}"
+    return (
+        f"{', '.join(_TIMED)} are equal to the bit; OpenCV {cv2.__version__} within {largest:.1e}\n"
+        f"bytes: {', '.join(sizes)}"
+    )
 
 
 def growth(archive: Path, folder: Path, *, short: bool) -> dict[str, Command]:
     """Commands with more and more passes, with one worker and with two."""
-    ours = [*ours_of(archive, short=short), "--pickle", "py3", "--output", folder / "growth.pkl"]
+    ours = [*ours_of(archive, short=short), "--output", folder / "growth.pkl"]
     return {
-        f"{passes} passes, {workers} workers": [
-            *ours,
-            "--num-data-aug",
-            str(passes),
-            "--workers",
-            str(workers),
+        f"{kind}, {passes} passes, {workers} workers": [
+            *(*ours, "--pickle", kind),
+            *("--num-data-aug", str(passes), "--workers", str(workers)),
         ]
+        for kind in ("py3", "small")
         for passes in (1, 5, 15, 30, 60)
         for workers in (1, 2)
     }
@@ -121,7 +128,7 @@ def main() -> None:
         print(f"{table(alternate(commands, runs, folder))}\n", flush=True)
         print(f"{render(archive, runs, test_persons=test_persons)}\n", flush=True)
         print(f"{stages(archive, folder, runs, test_persons=test_persons)}\n", flush=True)
-        print(f"{loading(folder, 30 if options.short else 3000)}\n", flush=True)
+        print(f"{loading(archive, folder)}\n", flush=True)
         if not options.short:
             print(table(alternate(growth(archive, folder, short=False), 1, folder)), flush=True)
 
