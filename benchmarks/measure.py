@@ -77,12 +77,14 @@ def empty(folder: Path) -> None:
 def table(taken: Mapping[str, Sequence[Run]]) -> str:
     """Medians, the medians of the ratios to the first program run by run, and the spread.
 
-    The spread is the slowest wall time divided by the fastest.
+    The spread is the slowest wall time divided by the fastest, if there are several.
     """
     first = next(iter(taken.values()))
+    spread = len(first) > 1
     lines = [
-        "| program | wall s | user s | system s | peak MB | wall ratio | user ratio | spread |",
-        "|---|---|---|---|---|---|---|---|",
+        "| program | wall s | user s | system s | peak MB | wall ratio | user ratio |"
+        + " spread |" * spread,
+        "|---|---|---|---|---|---|---|" + "---|" * spread,
     ]
     for name, runs in taken.items():
         wall, user, system, peak = (statistics.median(column) for column in zip(*runs, strict=True))
@@ -90,8 +92,9 @@ def table(taken: Mapping[str, Sequence[Run]]) -> str:
         users = statistics.median(a.user / b.user for a, b in zip(runs, first, strict=True))
         lines.append(
             f"| {name} | {wall:.2f} | {user:.2f} | {system:.2f} | {peak / 1e6:.0f} "
-            f"| {walls:.2f} | {users:.2f} "
-            f"| {max(run.wall for run in runs) / min(run.wall for run in runs):.2f} |"
+            f"| {walls:.2f} | {users:.2f} |"
+            + f" {max(run.wall for run in runs) / min(run.wall for run in runs):.2f} |"
+            * spread
         )
     return "\n".join(lines)
 

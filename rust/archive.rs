@@ -7,6 +7,8 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Scope};
 
 use flate2::bufread::GzDecoder;
 use tar::{Archive, Entry, EntryType};
@@ -14,6 +16,9 @@ use thiserror::Error;
 
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 18;
+
+/// Buffers that may be inflated before they are read.
+const MOST_AHEAD: usize = 16;
 
 /// Bytes of headers that one member may have, long names and PAX records included.
 const MOST_HEADER_BYTES: u64 = 1 << 20;
@@ -91,7 +96,7 @@ pub fn read<E>(
 /// # Errors
 /// As [`read`].
 pub fn read_from<E>(
-    mut file: impl BufRead,
+    file: impl BufRead + Send,
     length: u64,
     limits: Limits,
     mut wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
@@ -102,18 +107,28 @@ pub fn read_from<E>(
         let reason = format!("{length} bytes are more than the {most} allowed");
         return Err(ArchiveError::Refused(reason));
     }
+    thread::scope(|scope| read_stream(scope, file, length, limits, &mut wanted, poll))
+}
+
+fn read_stream<'scope, E>(
+    scope: &'scope Scope<'scope, '_>,
+    mut file: impl BufRead + Send + 'scope,
+    length: u64,
+    limits: Limits,
+    wanted: &mut dyn FnMut(&str) -> Result<Option<u64>, E>,
+    poll: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<Member>, ArchiveError<E>> {
     let mut most_bytes = limits.unpacked_bytes;
-    let inner: Box<dyn Read + '_> = if file.fill_buf()?.starts_with(&GZIP) {
+    let inner: Box<dyn Read + 'scope> = if file.fill_buf()?.starts_with(&GZIP) {
         let expanded = length.saturating_mul(limits.expansion);
         most_bytes = most_bytes.min(expanded.saturating_add(FREE_BYTES));
-        let gzip = Gzip(Some(GzDecoder::new(file)));
-        Box::new(BufReader::with_capacity(BUFFER, gzip))
+        Box::new(Ahead::start(scope, Gzip(Some(GzDecoder::new(file))))?)
     } else {
         Box::new(file)
     };
     let meter = Meter { most_bytes, ..Meter::default() };
     let mut stream = Metered { inner, meter: &meter, poll, until_poll: 0, error: None };
-    let result = read_members(&mut stream, &meter, limits.members, &mut wanted);
+    let result = read_members(&mut stream, &meter, limits.members, wanted);
     // What comes out of the readers in between may not be what went in.
     match (stream.error, meter.refusal.take()) {
         (Some(error), _) => Err(ArchiveError::Caller(error)),
@@ -222,6 +237,51 @@ impl<R: BufRead> Read for Gzip<R> {
                 self.0 = Some(GzDecoder::new(rest));
             }
         }
+    }
+}
+
+/// What a thread of its own reads of a stream, somewhat ahead: inflating takes as long as all else
+/// that is done with an archive. The whole job takes 0.97 of the time.
+struct Ahead {
+    buffers: Receiver<io::Result<Vec<u8>>>,
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl Ahead {
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        mut stream: impl Read + Send + 'scope,
+    ) -> io::Result<Self> {
+        let (sender, buffers) = sync_channel(MOST_AHEAD);
+        thread::Builder::new()
+            .spawn_scoped(scope, move || Self::read_ahead(&mut stream, &sender))?;
+        Ok(Ahead { buffers, buffer: Vec::new(), used: 0 })
+    }
+
+    /// Reads up to the end, the first error, or until nobody reads on.
+    fn read_ahead(stream: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+        loop {
+            let mut buffer = Vec::with_capacity(BUFFER);
+            let read = stream.take(BUFFER as u64).read_to_end(&mut buffer);
+            let last = !matches!(read, Ok(1..));
+            if sender.send(read.map(|_| buffer)).is_err() || last {
+                return;
+            }
+        }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.buffer.len() {
+            // The sender is gone after the last buffer, which is empty, or an error.
+            self.buffer = self.buffers.recv().unwrap_or(Ok(Vec::new()))?;
+            self.used = 0;
+        }
+        let read = (&self.buffer[self.used..]).read(out)?;
+        self.used += read;
+        Ok(read)
     }
 }
 

@@ -123,12 +123,36 @@ def test_memory_is_the_same_at_15_and_at_30_passes(database: Path, folder: Path)
     assert peaks[1] - peaks[0] < 10 << 20
 
 
+@pytest.mark.parametrize(
+    ("options", "most_bytes"),
+    [
+        ("--aspect-ratio 1", 180e6),
+        ("--aspect-ratio 0", 180e6),
+        ("--size 224x224 --num-data-aug 2 --num-data-aug-val 2", 160e6),
+    ],
+)
+def test_kind_small_holds_the_same_bits(
+    database: Path, folder: Path, options: str, most_bytes: float
+) -> None:
+    expected = headpose_fast.load(run(database, folder, f"{options} --pickle py3")[0])
+    path, peak = run(database, folder, f"{options} --pickle small")
+    assert path.stat().st_size < most_bytes
+    assert peak < 150 << 20
+    for found, array in zip(headpose_fast.load(path), expected, strict=True):
+        assert found.shape == array.shape
+        assert all(
+            np.array_equal(found[i : i + 1000].view("<u4"), array[i : i + 1000].view("<u4"))
+            for i in range(0, len(array), 1000)
+        )
+
+
+@pytest.mark.parametrize("kind", ["any", "small"])
 @pytest.mark.parametrize("python", ["python2.7", "python3"])
-def test_the_full_file_loads_bare(python: str, database: Path, folder: Path) -> None:
+def test_the_full_file_loads_bare(python: str, kind: str, database: Path, folder: Path) -> None:
     if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") < 6 << 30:
         pytest.skip("loading a bundle of full size needs 4 GB of memory")
     load: Load = python27("1.16.6") if python == "python2.7" else python3(None)
-    path, _ = run(database, folder, "")
+    path, _ = run(database, folder, f"--pickle {kind}")
     result = load(path)
     print(f"{result['version']}: {result['seconds']:.1f} s, {result['needed']:,} bytes")
     assert result["bytes"] == 35154 * (3 * 84 * 84 + 2) * 4

@@ -272,6 +272,17 @@ def test_a_bomb_is_not_inflated(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", source, ROOT / "tests", tmp_path], check=True)
 
 
+def test_samples_larger_than_any_of_ours_are_refused(odd: Written) -> None:
+    """A few bytes of crops must not become samples of gigabytes."""
+    content = odd.path.read_bytes()
+    first_line, larger = b" 15 5 18 18", b" 15 5 18 513"
+    assert first_line in content[:64]
+    changed = content.replace(first_line, larger, 1)
+    odd.path.write_bytes(changed[:3] + bytes([changed[3] + 1]) + changed[4:])
+    with pytest.raises(ValueError, match="first line is invalid"):
+        load(odd.path)
+
+
 @given(st.binary(max_size=600))
 def test_text_keeps_every_byte(data: bytes) -> None:
     text = _core.to_text(data)

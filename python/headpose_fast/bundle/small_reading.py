@@ -18,6 +18,7 @@ from headpose_fast.bundle.kind_small import NAME, TEXT_UNIT, SmallPickle
 from headpose_fast.bundle.small_parts import StoredPart, covered, most_pixels
 from headpose_fast.bundle.trailer import read_trailer
 from headpose_fast.job import PREFIXES, Job
+from headpose_fast.samples.options import MOST_SIDE
 from headpose_fast.samples.rendering import raise_failures
 
 #: Of samples that are rendered at once to be looked at.
@@ -62,7 +63,7 @@ class _Tape:
     def text(self, pickle: SmallPickle) -> tuple[int, int]:
         """Go on behind a text, and return its offset and length."""
         prefix = len(pickle.before_text(0))
-        length = int.from_bytes(self._file.read(prefix)[-4:], "little")
+        length = int.from_bytes(self._file.read(prefix)[-4:], "little", signed=True)
         self._file.seek(self.position)
         if length < TEXT_UNIT or length % TEXT_UNIT:
             length = TEXT_UNIT
@@ -95,7 +96,9 @@ def _photographs(file: IO[bytes], counts: Counts) -> tuple[int, int]:
     if match is None:
         raise ValueError("its first line is invalid")
     train, test = int(match[1]), int(match[2])
-    if min(train, test) < 1 or counts.train % train or counts.test % test:
+    # A few bytes of crops become a sample of any size: it must be one that this version makes.
+    possible = max(counts.height, counts.width) <= MOST_SIDE
+    if min(train, test) < 1 or counts.train % train or counts.test % test or not possible:
         raise ValueError("its first line is invalid")
     return train, test
 
