@@ -9,6 +9,8 @@ use std::fmt;
 use rand_mt::Mt;
 use thiserror::Error;
 
+use crate::philox::unit;
+
 /// Triples drawn for one crop before it is given up. The worst crop of the published database at
 /// seed 0 takes 338 at 1:1 and 752 at 16:9.
 const MOST_TRIPLES: u32 = 1_000_000;
@@ -118,16 +120,33 @@ pub enum CropError {
 }
 
 impl Frame {
-    fn margin_x(&self) -> i64 {
+    /// Half of the box's width, rounded down.
+    pub fn margin_x(&self) -> i64 {
         self.face_width / 2
     }
 
-    fn margin_y(&self) -> i64 {
+    /// Half of the box's height, rounded down.
+    pub fn margin_y(&self) -> i64 {
         self.face_height / 2
     }
 
     /// Says what is wrong with the face box, if anything, without drawing.
+    ///
+    /// # Errors
+    /// It is empty, leaves the picture, or allows no crop.
     pub fn check(&self, ratio: AspectRatio) -> Result<(), CropError> {
+        self.check_box()?;
+        if !self.some_crop_fits(ratio) {
+            return Err(CropError::NoCrop(*self));
+        }
+        Ok(())
+    }
+
+    /// Says whether the face box is one, inside the picture.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_box(&self) -> Result<(), CropError> {
         let Frame { width, height, cx, cy, face_width, face_height } = *self;
         if face_width <= 0 || face_height <= 0 {
             return Err(CropError::EmptyBox { width: face_width, height: face_height });
@@ -137,9 +156,6 @@ impl Frame {
         };
         if !inside(cx, self.margin_x(), width) || !inside(cy, self.margin_y(), height) {
             return Err(CropError::BoxLeavesPicture(*self));
-        }
-        if !self.some_crop_fits(ratio) {
-            return Err(CropError::NoCrop(*self));
         }
         Ok(())
     }
@@ -158,15 +174,25 @@ impl Frame {
         })
     }
 
-    /// Draws one crop. The order of the draws and every rounding are those of the original script.
-    fn draw(&self, ratio: AspectRatio, stream: &mut Stream) -> Result<Crop, CropError> {
+    /// Draws one crop of a frame that was checked, with numbers in [0, 1). The order of the draws and
+    /// every rounding are those of the original script.
+    ///
+    /// # Errors
+    /// The crop is too rare.
+    pub fn draw(
+        &self,
+        ratio: AspectRatio,
+        mut uniform: impl FnMut() -> f64,
+    ) -> Result<Crop, CropError> {
+        // An integer in 0..n, truncated; 0 for n = 0.
+        let mut below = |n: i64| (uniform() * n as f64) as i64;
         let (right, bottom) = (self.cx + self.margin_x(), self.cy + self.margin_y());
         for _ in 0..MOST_TRIPLES {
-            let x = stream.below(self.cx - self.margin_x());
-            let y = stream.below(self.cy - self.margin_y());
+            let x = below(self.cx - self.margin_x());
+            let y = below(self.cy - self.margin_y());
             let low = bottom - y;
             let high = self.height - y;
-            let steps = (low + stream.below(high - low)) / HEIGHT_STEP;
+            let steps = (low + below(high - low)) / HEIGHT_STEP;
             let (w, h) = (steps * ratio.width_step(), steps * HEIGHT_STEP);
             if right < x + w && x + w < self.width && bottom < y + h && y + h < self.height {
                 // A checked frame lies inside a JPEG, whose sides are below 2^16.
@@ -181,7 +207,7 @@ impl Frame {
 /// The doubles of `numpy.random.RandomState(seed).random_sample()`.
 ///
 /// M. Matsumoto, T. Nishimura: Mersenne Twister (MT19937), seeded by `init_genrand`, two outputs
-/// to a double of 53 bits (`genrand_res53`).
+/// to a double.
 struct Stream {
     generator: Mt,
     drawn: u64,
@@ -191,14 +217,8 @@ impl Stream {
     /// The next double in [0, 1).
     fn next(&mut self) -> f64 {
         self.drawn += 1;
-        let high = f64::from(self.generator.next_u32() >> 5);
-        let low = f64::from(self.generator.next_u32() >> 6);
-        (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
-    }
-
-    /// An integer in 0..n, truncated; 0 for n = 0.
-    fn below(&mut self, n: i64) -> i64 {
-        (self.next() * n as f64) as i64
+        let high = self.generator.next_u32();
+        unit(high, self.generator.next_u32())
     }
 }
 
@@ -253,7 +273,7 @@ pub fn plan(
                         return Err(PlanError::Cancelled);
                     }
                 }
-                let crop = frame.draw(ratio, &mut stream);
+                let crop = frame.draw(ratio, || stream.next());
                 let crop =
                     crop.map_err(|error| PlanError::Photographs(vec![(before + i, error)]))?;
                 crops.push(crop);

@@ -20,7 +20,7 @@ pub const MOST_PIXELS: u64 = 1 << 26;
 pub const CHANNELS: usize = 3;
 
 /// Bytes behind the last plane, so that a load of many bytes at a pixel never leaves the buffer.
-const MARGIN: usize = 64;
+pub const MARGIN: usize = 64;
 
 /// Why a file is not a photograph that can be used.
 #[derive(Debug, Error)]
@@ -172,9 +172,61 @@ impl Photo {
         self.height
     }
 
-    /// Row `y` of plane `channel` (blue, green, red) from pixel `x` on. What follows behind the row's
-    /// end, [`MARGIN`] bytes or more, is other rows or means nothing.
+    /// Row `y` of plane `channel`, see [`Picture::row`].
     pub fn row(&self, channel: usize, x: usize, y: usize) -> &[u8] {
+        Picture::from(self).row(channel, x, y)
+    }
+
+    /// Its planes, blue, green and red, one behind the other.
+    pub fn planes(&self) -> &[u8] {
+        &self.planes[..self.width * self.height * CHANNELS]
+    }
+}
+
+/// Where a picture's planes are: in a [`Photo`], or elsewhere.
+#[derive(Clone, Copy)]
+pub struct Picture<'a> {
+    width: usize,
+    height: usize,
+    planes: &'a [u8],
+    /// Whether plane 0 is red.
+    rgb: bool,
+}
+
+impl<'a> From<&'a Photo> for Picture<'a> {
+    fn from(photo: &'a Photo) -> Self {
+        let Photo { width, height, planes } = photo;
+        Picture { width: *width, height: *height, planes, rgb: false }
+    }
+}
+
+impl<'a> Picture<'a> {
+    /// Planes of so many pixels, and [`MARGIN`] bytes behind them; `None` if there are fewer.
+    pub fn new(width: usize, height: usize, planes: &'a [u8]) -> Option<Self> {
+        let bytes = width.checked_mul(height)?.checked_mul(CHANNELS)?.checked_add(MARGIN)?;
+        (planes.len() >= bytes).then_some(Picture { width, height, planes, rgb: false })
+    }
+
+    /// The same with the planes in the order red, green, blue, if `rgb`.
+    #[must_use]
+    pub fn in_order(self, rgb: bool) -> Self {
+        Picture { rgb, ..self }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Row `y` of a plane from pixel `x` on. What follows behind the row's end, [`MARGIN`] bytes or
+    /// more, is other rows or means nothing.
+    pub fn row(&self, channel: usize, x: usize, y: usize) -> &'a [u8] {
+        let channel = if self.rgb { CHANNELS - 1 - channel } else { channel };
         &self.planes[(channel * self.height + y) * self.width + x..]
     }
 }

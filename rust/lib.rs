@@ -14,14 +14,21 @@
 //! Kind `small` renders nothing: [`compressed`] takes the photographs, deflates what their crops
 //! cover, and brings it back when the bundle is loaded; [`text`] is what it and `any` are written as.
 //!
+//! A network that trains is fed by key instead: [`draws`] draws a crop and a look from nothing but a
+//! seed and a key, with [`philox`], and [`batch`] renders samples of that, from JPEG files or from
+//! pixels that were decoded before.
+//!
 //! [`threads`] divides work, [`simd`] is the vector code, [`taps`] the geometry of resizing.
 //! Only `py.rs` and `py/` know that Python and NumPy exist.
 
 pub mod archive;
+pub mod batch;
 pub mod compressed;
 pub mod crops;
+pub mod draws;
 pub mod file;
 pub mod jpeg;
+pub mod philox;
 #[cfg(feature = "python")]
 mod py;
 pub mod render;

@@ -8,6 +8,7 @@ mod common;
 mod compressed;
 mod files;
 mod samples;
+mod training;
 
 /// Functions of the Rust core.
 #[pyo3::pymodule]
@@ -24,6 +25,8 @@ mod _core {
     use super::files::{checksums, compare_with_file, create_file, render_to_file};
     #[pymodule_export]
     use super::samples::{plan_crops, render_samples};
+    #[pymodule_export]
+    use super::training::{decode_photographs, draw, render_batch};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::compressed::CompressedError;
 use crate::crops::Crop;
-use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder};
+use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder, Picture};
 use crate::resize::Resizer;
 use crate::threads::supervise;
 
@@ -269,12 +269,16 @@ impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
     }
 }
 
-/// Checks that a crop is inside its photograph.
+/// Checks that a crop is inside its picture.
 ///
 /// # Errors
 /// If it is not.
-pub fn require_inside(crop: Crop, photo: &Photo) -> Result<(), PhotographError> {
-    let (width, height) = (photo.width(), photo.height());
+pub fn require_inside<'a>(
+    crop: Crop,
+    picture: impl Into<Picture<'a>>,
+) -> Result<(), PhotographError> {
+    let picture = picture.into();
+    let (width, height) = (picture.width(), picture.height());
     if crop.is_inside(width, height) {
         return Ok(());
     }

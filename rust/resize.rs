@@ -9,7 +9,7 @@
 //! by itself: nothing is fused. A crop of exactly twice the output's size is averaged instead.
 
 use crate::crops::Crop;
-use crate::jpeg::{CHANNELS, Photo};
+use crate::jpeg::{CHANNELS, Picture};
 use crate::simd::{Loops, Shuffles, available, vectorised};
 use crate::taps::{Tap, fill_taps};
 
@@ -60,13 +60,13 @@ impl Resizer {
         }
     }
 
-    /// Renders `crop` of `photo` into `sample`: planes blue, green, red of `height` x `width`
-    /// values in 0..1.
+    /// Renders `crop` of a picture into `sample`: planes of `height` x `width` values in 0..1, blue,
+    /// green and red unless the picture has another order.
     ///
     /// # Panics
-    /// If the crop is empty or leaves the photograph, or `sample` has another length.
-    pub fn render(&mut self, photo: &Photo, crop: Crop, sample: &mut [f32]) {
-        let loops = Render { resizer: self, photo, crop, sample };
+    /// If the crop is empty or leaves the picture, or `sample` has another length.
+    pub fn render<'a>(&mut self, picture: impl Into<Picture<'a>>, crop: Crop, sample: &mut [f32]) {
+        let loops = Render { resizer: self, picture: picture.into(), crop, sample };
         match loops.resizer.shuffles {
             Some(_) => vectorised(loops),
             None => loops.run(),
@@ -77,7 +77,7 @@ impl Resizer {
 /// The arguments of [`Resizer::render`].
 struct Render<'a> {
     resizer: &'a mut Resizer,
-    photo: &'a Photo,
+    picture: Picture<'a>,
     crop: Crop,
     sample: &'a mut [f32],
 }
@@ -85,17 +85,18 @@ struct Render<'a> {
 impl Loops for Render<'_> {
     #[inline(always)]
     fn run(self) {
-        let Render { resizer: this, photo, crop, sample } = self;
+        let Render { resizer: this, picture, crop, sample } = self;
         let (width, height) = (this.across.len(), this.down.len());
         assert_eq!(sample.len(), CHANNELS * width * height);
-        assert!(crop.is_inside(photo.width(), photo.height()));
+        assert!(crop.is_inside(picture.width(), picture.height()));
         let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
         let planes = sample.chunks_exact_mut(width * height).enumerate();
 
         if w == 2 * width && h == 2 * height {
             for (channel, plane) in planes {
                 for (d, out) in plane.chunks_exact_mut(width).enumerate() {
-                    let [top, bottom] = [2 * d, 2 * d + 1].map(|at| photo.row(channel, x, y + at));
+                    let [top, bottom] =
+                        [2 * d, 2 * d + 1].map(|at| picture.row(channel, x, y + at));
                     halve(top, bottom, out);
                 }
             }
@@ -105,7 +106,7 @@ impl Loops for Render<'_> {
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
         for (channel, plane) in planes {
-            let row = |at: usize| photo.row(channel, x, y + at);
+            let row = |at: usize| picture.row(channel, x, y + at);
             let rows = this.down.iter().zip(plane.chunks_exact_mut(width));
             if let Some(shuffles) = shuffles {
                 for (tap, out) in rows {

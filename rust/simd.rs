@@ -40,6 +40,22 @@ pub fn available() -> bool {
     return cfg!(target_arch = "aarch64");
 }
 
+/// Bytes of a cache line, or fewer.
+const LINE: usize = 64;
+
+/// Asks for bytes that will be read soon, where the processor can be asked.
+#[inline]
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has it, and the address is in the slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, LINE);
+}
+
 /// Work in plain loops, of which the compiler makes vectors.
 pub trait Loops {
     /// Does it. This and what it calls must be `#[inline(always)]`, or it is compiled by itself.

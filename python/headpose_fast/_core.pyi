@@ -14,10 +14,13 @@ __all__ = [
     "compare_with_file",
     "compress_photographs",
     "create_file",
+    "decode_photographs",
+    "draw",
     "from_text",
     "jpeg_sizes",
     "plan_crops",
     "read_archive",
+    "render_batch",
     "render_compressed",
     "render_samples",
     "render_to_file",
@@ -79,6 +82,67 @@ class _Pieces(Protocol):
     @property
     def sizes(self) -> NDArray[np.uint64]:
         """(photographs, 2): width and height in pixels."""
+
+class _Recipe(Protocol):
+    """What is drawn: see `headpose_fast.training.Recipe`."""
+
+    @property
+    def aspect_ratio(self) -> int | None: ...
+    @property
+    def factor(self) -> tuple[float, float]: ...
+    @property
+    def sides(self) -> tuple[float, float, float, float]: ...
+    @property
+    def mirror(self) -> float: ...
+    @property
+    def grey(self) -> float: ...
+    @property
+    def gain(self) -> tuple[float, float]: ...
+    @property
+    def offset(self) -> tuple[float, float]: ...
+
+class _Draws(Protocol):
+    """What was drawn: see `headpose_fast.training.Draws`."""
+
+    @property
+    def crops(self) -> NDArray[np.int32]: ...
+    @property
+    def mirrored(self) -> NDArray[np.bool_]: ...
+    @property
+    def grey(self) -> NDArray[np.bool_]: ...
+    @property
+    def gain(self) -> NDArray[np.float32]: ...
+    @property
+    def offset(self) -> NDArray[np.float32]: ...
+
+class _Pixels(Protocol):
+    """Photographs that are decoded already."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(bytes,), with 64 or more behind the last photograph."""
+
+    @property
+    def offsets(self) -> NDArray[np.uint64]:
+        """(photographs,): where the planes blue, green, red of each begin."""
+
+    @property
+    def sizes(self) -> NDArray[np.int32]:
+        """(photographs, 2): width and height in pixels."""
+
+class _BatchForm(Protocol):
+    """The form of a batch."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def rgb(self) -> bool: ...
+    @property
+    def interleaved(self) -> bool: ...
+    @property
+    def normal(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None: ...
 
 def read_archive(
     path: str | PathLike[str],
@@ -193,3 +257,27 @@ def render_compressed(
     workers: int | None,
 ) -> list[tuple[int, str]]:
     """Render crops (passes, photographs, 4) into `out`, (passes, photographs, 3, height, width)."""
+
+def draw(
+    frames: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    seed: int,
+    recipe: _Recipe,
+    out: _Draws,
+) -> list[tuple[int, str]]:
+    """Draw for each key of `frames` (photographs, 6) into the arrays of `out`."""
+
+def render_batch(
+    source: _Pixels | Sequence[bytes],
+    photographs: NDArray[np.int64],
+    draws: _Draws,
+    form: _BatchForm,
+    out: NDArray[np.uint8] | NDArray[np.float32],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Render a sample of each of some photographs into `out`."""
+
+def decode_photographs(
+    jpegs: Sequence[bytes], workers: int | None, sink: Callable[[bytes, int], object]
+) -> list[tuple[int, str]]:
+    """Decode photographs; `sink` gets the planes and their CRC-32, in order, until one fails."""

@@ -62,7 +62,8 @@ pub fn plan_crops(
     }
 }
 
-fn frame(row: &[i64]) -> Frame {
+/// A row of an array of frames.
+pub fn frame(row: &[i64]) -> Frame {
     let &[width, height, cx, cy, face_width, face_height] = row else {
         unreachable!("frames have six columns")
     };

@@ -1,0 +1,108 @@
+"""Batches made ahead by threads of this process, for any framework."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+from headpose_fast.samples.options import require_workers
+from headpose_fast.training.dataset import Labels, Samples
+from headpose_fast.training.rendering import Batch
+from headpose_fast.training.sampling import EpochSampler
+
+
+class Batches:
+    """Batches of one epoch each time it is iterated over: see `batches`."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        sampler: EpochSampler,
+        workers: int,
+        prefetch: int,
+        *,
+        drop_last: bool,
+    ) -> None:
+        """Keep the arguments of `batches`, which checks them."""
+        self._samples, self._batch_size, self._sampler = samples, batch_size, sampler
+        self._workers, self._prefetch, self._drop_last = workers, prefetch, drop_last
+        self._taken: int | None = None
+
+    def __len__(self) -> int:
+        """Count the batches of a whole epoch."""
+        whole, more = divmod(len(self._sampler), self._batch_size)
+        return whole + (more > 0 and not self._drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Batch, Labels]]:
+        """Yield images and labels; the threads end with the iterator, however that ends."""
+        keys = iter(self._sampler)
+        before = self._sampler.state_dict()["position"]
+        self._taken = before if before < len(self._sampler) else 0
+        waiting: deque[tuple[int, Future[tuple[Batch, Labels]]]] = deque()
+        with ThreadPoolExecutor(self._workers, "headpose-fast") as threads:
+            try:
+                while True:
+                    while len(waiting) < self._workers + self._prefetch:
+                        batch = list(islice(keys, self._batch_size))
+                        if not batch or (self._drop_last and len(batch) < self._batch_size):
+                            break
+                        made = threads.submit(self._samples.arrays, batch)
+                        waiting.append((len(batch), made))
+                    if not waiting:
+                        return
+                    count, made = waiting.popleft()
+                    arrays = made.result()
+                    self._taken += count
+                    yield arrays
+            finally:
+                threads.shutdown(wait=True, cancel_futures=True)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the loop is: behind the last batch that it was given."""
+        return self._sampler.state_dict(self._taken)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from such a place the next time this is iterated over."""
+        self._sampler.load_state_dict(state)
+        self._taken = None
+
+
+def batches(
+    samples: Samples,
+    batch_size: int,
+    *,
+    sampler: EpochSampler | None = None,
+    workers: int = 2,
+    prefetch: int = 2,
+    drop_last: bool = False,
+) -> Batches:
+    """Make batches as NumPy arrays in threads, without worker processes.
+
+    Rendering holds no lock of Python's, so that threads do not wait for each other. What comes out
+    depends neither on their number nor on how far ahead they are. `torch.from_numpy` and
+    `jax.numpy.asarray` take the arrays; each batch has its own.
+
+    Args:
+        samples: The samples.
+        batch_size: Samples of a batch; the last of an epoch may have fewer.
+        sampler: Which keys, in which order; None for a shuffling one of the samples' seed.
+        workers: Threads.
+        prefetch: Batches that are made before they are asked for, beyond one for each thread.
+        drop_last: Whether a last batch that is not full is left out.
+
+    Returns:
+        What yields images and labels of one epoch each time it is iterated over, and has
+        `state_dict` and `load_state_dict` to go on within an epoch.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    """
+    require_workers(workers)
+    if batch_size < 1 or prefetch < 0:
+        raise ValueError("batch_size must be at least 1, and prefetch not negative")
+    order = sampler or EpochSampler(samples, seed=samples.seed)
+    return Batches(samples, batch_size, order, workers, prefetch, drop_last=drop_last)

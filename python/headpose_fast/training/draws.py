@@ -1,0 +1,134 @@
+"""Draws by key: what is shown of which photograph follows from a seed and a key alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headpose_fast import _core
+from headpose_fast.database.photographs import Photograph
+from headpose_fast.errors import DatabaseError
+from headpose_fast.training.recipes import DEEPLENS, Recipe
+
+#: The largest seed.
+_MOST_SEED = 2**64 - 1
+
+
+class Draws(NamedTuple):
+    """What was drawn for some samples."""
+
+    #: int32 (samples, 4): x, y, width and height in pixels.
+    crops: NDArray[np.int32]
+    #: bool (samples,).
+    mirrored: NDArray[np.bool_]
+    #: bool (samples,).
+    grey: NDArray[np.bool_]
+    #: float32 (samples,): the factor of the values, which are in 0..1.
+    gain: NDArray[np.float32]
+    #: float32 (samples,): what is added to them then.
+    offset: NDArray[np.float32]
+    #: Width and height of the samples in pixels.
+    size: tuple[int, int]
+
+    @classmethod
+    def plain(cls, crops: NDArray[np.int32], size: tuple[int, int]) -> Draws:
+        """Draws that change nothing, of crops (samples, 4)."""
+        count = len(crops)
+        return cls(
+            np.ascontiguousarray(crops, np.int32),
+            np.zeros(count, np.bool_),
+            np.zeros(count, np.bool_),
+            np.ones(count, np.float32),
+            np.zeros(count, np.float32),
+            size,
+        )
+
+
+def frames_of(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
+    """Return picture width and height and the face box of each: int64 (photographs, 6)."""
+    frames = [(p.width, p.height, *p.face) for p in photographs]
+    return np.array(frames, np.int64).reshape(-1, 6)
+
+
+def keys_of(keys: ArrayLike) -> NDArray[np.uint64]:
+    """Return keys as uint64 (keys,). Raises TypeError or ValueError for what are none."""
+    array = np.asarray(keys)
+    if array.size == 0:
+        array = array.astype(np.uint64)
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise TypeError("keys must be a sequence of whole numbers")
+    if array.dtype.kind == "i" and array.size and array.min() < 0:
+        raise ValueError("keys must not be negative")
+    return np.ascontiguousarray(array, np.uint64)
+
+
+def draw(
+    photographs: Sequence[Photograph],
+    keys: ArrayLike,
+    *,
+    seed: int = 0,
+    recipe: Recipe = DEEPLENS,
+) -> Draws:
+    """Draw a crop and a look for each key: the same, whatever else is drawn, where and when.
+
+    Key `epoch * n + i` belongs to photograph i of n. The numbers are Philox4x32-10's, of J. K.
+    Salmon and others: Parallel Random Numbers: As Easy as 1, 2, 3 (SC11), with the seed as its key
+    and (key, block) as its counter, two words to a double of 53 bits. The first four doubles decide
+    on mirroring, grey, gain and offset; the crop is drawn from those that follow.
+
+    Args:
+        photographs: At least one.
+        keys: Whole numbers below 2**64.
+        seed: 0 to 2**64 - 1.
+        recipe: What is drawn.
+
+    Raises:
+        DatabaseError: Face boxes that are empty, leave the picture, or allow no such crop.
+        ValueError: There are no photographs, or seed or a key is out of range.
+        TypeError: Keys that are not whole numbers.
+
+    """
+    if not photographs:
+        raise ValueError("there are no photographs to draw from")
+    draws, failures = draw_frames(frames_of(photographs), keys, seed=seed, recipe=recipe)
+    if failures:
+        reasons = dict(failures)
+        raise DatabaseError([f"{photographs[i].name}: {reasons[i]}" for i in sorted(reasons)])
+    return draws
+
+
+def draw_frames(
+    frames: NDArray[np.int64], keys: ArrayLike, *, seed: int, recipe: Recipe
+) -> tuple[Draws, list[tuple[int, str]]]:
+    """Draw for frames of `frames_of`, and return what failed, by photograph, too."""
+    if not 0 <= seed <= _MOST_SEED:
+        raise ValueError(f"seed must be 0 to 2**64 - 1, not {seed}")
+    keys = keys_of(keys)
+    draws = Draws.plain(np.empty((len(keys), 4), np.int32), recipe.size)
+    return draws, _core.draw(frames, keys, seed, recipe, draws)
+
+
+def draws_of_plan(
+    crops: NDArray[np.int32], keys: ArrayLike, size: tuple[int, int] = (84, 84)
+) -> Draws:
+    """Look keys up in a plan of `plan_crops`: pass k is epoch k.
+
+    So an epoch has the very samples of a bundle's pass.
+
+    Args:
+        crops: int32 (passes, photographs, 4).
+        keys: `epoch * photographs + i`.
+        size: Width and height of the samples in pixels.
+
+    Raises:
+        IndexError: A key's epoch is not in the plan.
+
+    """
+    passes, photographs, _ = crops.shape
+    keys = keys_of(keys)
+    if len(keys) and int(keys.max()) >= passes * photographs:
+        raise IndexError(f"the plan has {passes} epochs: there is none for key {int(keys.max())}")
+    return Draws.plain(crops.reshape(-1, 4)[keys.astype(np.int64)], size)

@@ -1,0 +1,243 @@
+"""All pixels of a database, decoded once, in one file that every process maps."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast import _core
+from headpose_fast.database.photographs import Database
+from headpose_fast.errors import DatabaseError
+from headpose_fast.progress import Progress, bar
+from headpose_fast.sources.cache import cache_folder, cached_file, keeping
+from headpose_fast.training.draws import frames_of
+
+#: The table and each photograph begin at multiples of so many bytes, and as many follow the last.
+_ALIGNMENT = 64
+
+#: Bytes of the header, filled up with spaces.
+_HEADER_BYTES = 256
+
+_FORMAT = 1
+
+
+class Table(NamedTuple):
+    """What is known of photographs, without their pixels."""
+
+    #: int64 (photographs,), as all columns below.
+    persons: NDArray[np.int64]
+    series: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    #: In degrees.
+    tilts: NDArray[np.int64]
+    pans: NDArray[np.int64]
+    #: int64 (photographs, 6): picture width and height; centre, width and height of the face box.
+    frames: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, database: Database) -> Table:
+        """Take it from a database."""
+        columns = np.array(
+            [(p.person, p.series, p.number, p.tilt, p.pan) for p in database], np.int64
+        ).reshape(-1, 5)
+        persons, series, numbers, tilts, pans = columns.T.copy()
+        return cls(persons, series, numbers, tilts, pans, frames_of(database))
+
+    @classmethod
+    def of_rows(cls, rows: NDArray[np.int64]) -> Table:
+        """Take it from the rows of a file."""
+        persons, series, numbers, tilts, pans = rows[:, :5].T.copy()
+        return cls(persons, series, numbers, tilts, pans, rows[:, 5:11].copy())
+
+    def rows(self) -> NDArray[np.int64]:
+        """The rows of a file, the checksums of pixels still 0: (photographs, 12)."""
+        columns = [*self[:5], *self.frames.T, np.zeros_like(self.persons)]
+        return np.stack(columns, axis=1).astype("<i8")
+
+
+class PixelStore(Sequence[NDArray[np.uint8]]):
+    """The decoded photographs of a database: item i is photograph i, uint8 (H, W, 3), RGB.
+
+    The file is mapped read-only, so that all processes share its memory. It may be deleted at any
+    time; who has it open keeps it. If another program truncates it meanwhile, the system ends this
+    process with SIGBUS.
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        """Map the store of the database with this digest.
+
+        Raises ValueError if the file is not that, FileNotFoundError if there is none.
+        """
+        self.path, self.digest = path, digest
+        header = _read_header(path)
+        expected = {"format": _FORMAT, "digest": digest}
+        if header is None or {name: header.get(name) for name in expected} != expected:
+            raise ValueError(f"{path}: not the pixels of the database {digest[:16]}")
+        count = header["photographs"]
+        #: The whole file: uint8 (bytes,).
+        self.pixels: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")
+        table_bytes = self.pixels[_HEADER_BYTES : _HEADER_BYTES + 96 * count].tobytes()
+        if len(table_bytes) != 96 * count or zlib.crc32(table_bytes) != header["crc32"]:
+            raise ValueError(f"{path}: damaged")
+        rows = np.frombuffer(table_bytes, "<i8").astype(np.int64).reshape(count, 12)
+        #: What is known of the photographs.
+        self.table = Table.of_rows(rows)
+        self._checksums = rows[:, 11]
+        #: Of the pictures in pixels: int32 (photographs, 2), width and height.
+        self.sizes: NDArray[np.int32] = np.ascontiguousarray(self.table.frames[:, :2], np.int32)
+        #: Where the planes blue, green and red of each begin: uint64 (photographs,).
+        self.offsets: NDArray[np.uint64]
+        self.offsets, end = _places(self.table.frames)
+        if len(self.pixels) != end + _ALIGNMENT:
+            raise ValueError(f"{path}: damaged")
+
+    @classmethod
+    def open(
+        cls,
+        database: Database,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        workers: int | None = None,
+        progress: Progress | bool = False,
+    ) -> PixelStore:
+        """Open the store of a database, made first if there is none.
+
+        The published database's has 926 MB and is made in less than a second.
+
+        Args:
+            database: Its digest is the store's key.
+            path: The file; None for one in the cache folder.
+            workers: Threads; None for as many as there are cores that this process may use.
+            progress: Called with the number of photographs decoded and the total; True for a bar.
+
+        Raises:
+            DatabaseError: Photographs are damaged.
+            OSError: The file cannot be written or read.
+
+        """
+        digest = database.digest
+        own = None if path is None else Path(path)
+        target = own or default_path(digest)
+        try:
+            return cls(target, digest)
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            # What the cache has may be replaced at any time; a file of the user's may not.
+            if own is not None:
+                raise
+        with (
+            _writing(target, in_cache=own is None) as part,
+            bar("decoding", " photographs", progress) as report,
+        ):
+            _write(part, database, digest, workers, report)
+        return cls(target, digest)
+
+    def __len__(self) -> int:
+        """Count the photographs."""
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+        """Return a photograph as a read-only view, uint8 (H, W, 3), RGB; or several for a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        index = range(len(self))[index]
+        return self._planes(index)[::-1].transpose(1, 2, 0)
+
+    def damaged(self) -> list[int]:
+        """Find the photographs whose pixels do not have their checksums: reads all of the file."""
+        return [
+            i
+            for i in range(len(self))
+            if zlib.crc32(self._planes(i).tobytes()) != self._checksums[i]
+        ]
+
+    def _planes(self, index: int) -> NDArray[np.uint8]:
+        width, height = self.sizes[index].tolist()
+        offset = int(self.offsets[index])
+        return self.pixels[offset : offset + 3 * width * height].reshape(3, height, width)
+
+    def __reduce__(self) -> tuple[type[PixelStore], tuple[Path, str]]:
+        """Pickle the path: pixels stay where they are."""
+        return PixelStore, (self.path, self.digest)
+
+
+def default_path(digest: str) -> Path:
+    """Return where the store of a database is kept."""
+    return cache_folder() / f"pixels-{digest[:16]}.bin"
+
+
+def _read_header(path: Path) -> dict[str, Any] | None:
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    try:
+        header = json.loads(start)
+    except ValueError:
+        return None
+    well_made = isinstance(header, dict) and isinstance(header.get("photographs"), int)
+    return header if well_made else None
+
+
+def _places(frames: NDArray[np.int64]) -> tuple[NDArray[np.uint64], int]:
+    """Return where the planes of each photograph begin, and where the last one ends."""
+    lengths = -(-3 * frames[:, 0] * frames[:, 1] // _ALIGNMENT) * _ALIGNMENT
+    first = _HEADER_BYTES + -(-96 * len(frames) // _ALIGNMENT) * _ALIGNMENT
+    ends = first + np.cumsum(lengths)
+    return (ends - lengths).astype(np.uint64), int(ends[-1])
+
+
+@contextmanager
+def _writing(target: Path, *, in_cache: bool) -> Iterator[Path]:
+    if not in_cache:
+        with cached_file(target) as part:
+            yield part
+        return
+    with keeping("the decoded photographs"), cached_file(target) as part:
+        yield part
+
+
+def _write(
+    part: Path, database: Database, digest: str, workers: int | None, report: Progress | None
+) -> None:
+    rows = Table.of(database).rows()
+    offsets, end = _places(rows[:, 5:11])
+    checksums: list[int] = []
+    with part.open("wb") as file:
+
+        def sink(planes: bytes, checksum: int) -> None:
+            file.seek(int(offsets[len(checksums)]))
+            file.write(planes)
+            checksums.append(checksum)
+            if report:
+                report(len(checksums), len(offsets))
+
+        failures = _core.decode_photographs([p.jpeg for p in database], workers, sink)
+        if failures:
+            raise DatabaseError([f"{database[i].name}: {why}" for i, why in failures])
+        file.truncate(end + _ALIGNMENT)
+        rows[:, 11] = checksums
+        _write_table(file, rows, digest)
+
+
+def _write_table(file: BinaryIO, rows: NDArray[np.int64], digest: str) -> None:
+    table = rows.tobytes()
+    header = {
+        "format": _FORMAT,
+        "digest": digest,
+        "photographs": len(rows),
+        "crc32": zlib.crc32(table),
+    }
+    file.seek(0)
+    file.write(json.dumps(header).encode().ljust(_HEADER_BYTES) + table)

@@ -1,0 +1,82 @@
+"""Who trains and who is tested."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast.database.photographs import Database
+from headpose_fast.database.splits import TEST_PERSONS
+from headpose_fast.training.pixels import Table
+
+Protocol = Literal["deeplens", "known", "unknown", "random5"]
+
+#: The names of all protocols.
+PROTOCOLS: tuple[Protocol, ...] = ("deeplens", "known", "unknown", "random5")
+
+#: Of `random5`.
+_FOLDS = 5
+
+
+class Fold(NamedTuple):
+    """A division of a database."""
+
+    #: `deeplens`, `known:1`, `unknown:15`, `random5:3` ...
+    name: str
+    #: Indices of photographs, ascending: int64.
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def folds(
+    database: Database | Table, protocol: Protocol = "deeplens", *, seed: int = 0
+) -> tuple[Fold, ...]:
+    """Divide a database into photographs to train and to test with.
+
+    Args:
+        database: The photographs.
+        protocol: `deeplens`: people 5, 10 and 15 are tested, as the original script has it.
+            `known`: two folds, each tests with one series of everyone. `unknown`: as many folds as
+            people, each tests with one. `random5`: five folds of photographs at random; the same
+            people are on both sides, so that its scores say little about new faces.
+        seed: Of `random5`.
+
+    Raises:
+        ValueError: The protocol is unknown, or a part of a fold would be empty.
+
+    """
+    table = database if isinstance(database, Table) else Table.of(database)
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
+    if protocol == "deeplens":
+        tests = {"deeplens": np.isin(table.persons, TEST_PERSONS)}
+    elif protocol == "known":
+        tests = {f"known:{series}": table.series == series for series in (1, 2)}
+    elif protocol == "unknown":
+        people = np.unique(table.persons).tolist()
+        tests = {f"unknown:{person}": table.persons == person for person in people}
+    else:
+        # The order of the legacy generator is fixed for all versions of NumPy.
+        order = np.random.RandomState(seed).permutation(len(table.persons))
+        tests = {f"random5:{k + 1}": order % _FOLDS == k for k in range(_FOLDS)}
+    for name, test in tests.items():
+        if test.all() or not test.any():
+            side = "train" if test.all() else "test"
+            raise ValueError(f"{name}: there are no photographs to {side} with")
+    return tuple(
+        Fold(name, np.flatnonzero(~test), np.flatnonzero(test)) for name, test in tests.items()
+    )
+
+
+def fold_of(table: Table, protocol: Protocol, fold: int | None, seed: int) -> Fold:
+    """Return one fold: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
+
+    Raises ValueError if there is none of that number.
+    """
+    there = {found.name: found for found in folds(table, protocol, seed=seed)}
+    name = protocol if fold is None else f"{protocol}:{fold}"
+    if name not in there:
+        raise ValueError(f"fold must be one of {', '.join(there)}, not {name}")
+    return there[name]

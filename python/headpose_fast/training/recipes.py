@@ -1,0 +1,86 @@
+"""What is drawn for a sample: a crop of its photograph, and how it is changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from headpose_fast.samples.options import MOST_SIDE
+
+#: The crops of the original script, a grown face box, or the face box itself.
+CropRule = Literal["deeplens", "loose", "face"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How samples are drawn. Crops that do not have the proportions of `size` are distorted.
+
+    Raises ValueError for what is out of range.
+    """
+
+    #: `deeplens`: drawn as the original script draws them, with the proportions of `size`, which
+    #: must be 1:1 or 16:9. `loose`: the face box, grown. `face`: the face box.
+    crop: CropRule = "deeplens"
+    #: Width and height of a sample in pixels.
+    size: tuple[int, int] = (84, 84)
+    #: Of `loose`: the least and the most of the factor k by which the box grows.
+    margin: tuple[float, float] = (0.2, 0.4)
+    #: Of `loose`: how many times k times its width or height the box grows at the left, top, right
+    #: and bottom. What would leave the picture is cut off.
+    sides: tuple[float, float, float, float] = (0.6, 2.0, 0.6, 0.6)
+    #: Probability that a sample is mirrored.
+    mirror: float = 0.0
+    #: Probability that it is made grey (luma of ITU-R BT.601).
+    grey: float = 0.0
+    #: The least and the most of the factor of its values, in 0..1.
+    gain: tuple[float, float] = (1.0, 1.0)
+    #: The least and the most of what is added to them then; what leaves 0..1 is cut off.
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.crop not in ("deeplens", "loose", "face"):
+            raise ValueError(f"crop must be deeplens, loose or face, not {self.crop!r}")
+        width, height = self.size
+        if not 1 <= min(width, height) <= max(width, height) <= MOST_SIDE:
+            raise ValueError(f"size must be 1 to {MOST_SIDE} pixels a side, not {width}x{height}")
+        if self.crop == "deeplens" and width != height and 9 * width != 16 * height:
+            raise ValueError(f"size {width}x{height} must be 1:1 or 16:9 for the crops of deeplens")
+        for name, (least, most) in (
+            ("margin", self.margin),
+            ("gain", self.gain),
+            ("offset", self.offset),
+            ("mirror", (0.0, self.mirror)),
+            ("grey", (0.0, self.grey)),
+        ):
+            if not -math.inf < least <= most < math.inf:
+                raise ValueError(f"{name} must be finite, the least before the most")
+        if max(self.mirror, self.grey) > 1:
+            raise ValueError("mirror and grey are probabilities, 0 to 1")
+        if self.margin[0] < 0 or not all(0 <= side < math.inf for side in self.sides):
+            raise ValueError("margin and sides must not be negative")
+
+    @property
+    def aspect_ratio(self) -> int | None:
+        """Of the crops of `deeplens`: 1 for 1:1, 0 for 16:9; None for the other rules."""
+        if self.crop != "deeplens":
+            return None
+        return int(self.size[0] == self.size[1])
+
+    @property
+    def factor(self) -> tuple[float, float]:
+        """The range of k, which is 0 for `face`."""
+        return self.margin if self.crop == "loose" else (0.0, 0.0)
+
+
+#: The original script's: nothing but its crops.
+DEEPLENS = Recipe()
+
+#: The face box and nothing else, for testing.
+FACE = Recipe(crop="face", size=(224, 224))
+
+#: The crops and flips of `Pose_300W_LP` in 6DRepNet's `sixdrepnet/datasets.py`, which took them from
+#: Hopenet (github.com/thohemp/6DRepNet). That grows a box around landmarks and blurs one sample in
+#: twenty; here the box is the database's.
+HOPENET = Recipe(crop="loose", size=(224, 224), mirror=0.5)

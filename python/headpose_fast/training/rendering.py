@@ -1,0 +1,179 @@
+"""Rendering batches in the forms that networks take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headpose_fast import _core
+from headpose_fast.database.photographs import Photograph
+from headpose_fast.errors import DatabaseError
+from headpose_fast.samples.options import require_workers
+from headpose_fast.training.draws import Draws
+from headpose_fast.training.pixels import PixelStore
+
+DType = Literal["uint8", "float32"]
+Channels = Literal["rgb", "bgr"]
+Layout = Literal["chw", "hwc"]
+
+#: What photographs are rendered from.
+Source = PixelStore | Sequence[bytes] | Sequence[Photograph]
+
+Batch = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of a batch.
+
+    Raises ValueError for what is none.
+    """
+
+    dtype: DType = "uint8"
+    channels: Channels = "rgb"
+    layout: Layout = "chw"
+    #: By channel, of floats in 0..1: subtracted, then divided by. None for neither.
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name, value, known in (
+            ("dtype", self.dtype, ("uint8", "float32")),
+            ("channels", self.channels, ("rgb", "bgr")),
+            ("layout", self.layout, ("chw", "hwc")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)}, not {value!r}")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given both or neither")
+        if self.mean is None or self.std is None:
+            return
+        if self.dtype != "float32":
+            raise ValueError("only float32 can be normalised by mean and std")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(std > 0 for std in self.std):
+            raise ValueError("mean and std must have three values each, those of std above 0")
+
+    def shape(self, samples: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Return the shape of a batch of samples of a width and height."""
+        width, height = size
+        if self.layout == "chw":
+            return samples, 3, height, width
+        return samples, height, width, 3
+
+
+@dataclass(frozen=True)
+class _Native:
+    """A form as the Rust core takes it."""
+
+    width: int
+    height: int
+    rgb: bool
+    interleaved: bool
+    normal: tuple[tuple[float, ...], tuple[float, ...]] | None
+
+
+def render_batch(
+    source: Source,
+    indices: ArrayLike,
+    draws: Draws,
+    out: Batch | None = None,
+    *,
+    dtype: DType = "uint8",
+    channels: Channels = "rgb",
+    layout: Layout = "chw",
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    workers: int | None = 1,
+) -> Batch:
+    """Render a sample of each of some photographs.
+
+    A sample is the crop resized as `headpose_fast.render` does it; then mirrored, made grey,
+    multiplied by the gain and moved by the offset, as drawn. Bytes are `rint(255 * v)` of its
+    values. float32, bgr, chw of draws that change nothing is equal to `render` to the bit.
+
+    Args:
+        source: Pixels that were decoded before, JPEG files, or photographs; the latter two are
+            decoded, each once a call.
+        indices: Of the photographs in `source`: (samples,).
+        draws: Of as many samples.
+        out: Where the samples go: C-contiguous, writable, of the shape and dtype returned. A new
+            array if None.
+        dtype: `uint8` for 0..255, `float32` for 0..1.
+        channels: `rgb` or `bgr`.
+        layout: `chw` for planes, `hwc` for pixels.
+        mean: Of float32: subtracted from each channel, in the order of `channels`.
+        std: What the difference is divided by.
+        workers: Threads; None for as many as there are cores that this process may use. One is the
+            calling thread. The result does not depend on it.
+
+    Returns:
+        `out`, or the new array: (samples, 3, H, W) or (samples, H, W, 3).
+
+    Raises:
+        DatabaseError: Photographs that are damaged or not usable JPEGs, and crops that leave them.
+        IndexError: An index is not of a photograph.
+        TypeError: `out` is not an array of its dtype.
+        ValueError: `out` has another shape, or is not contiguous or not writable, or an option is
+            out of range.
+
+    """
+    form = Form(dtype, channels, layout, mean, std)
+    require_workers(workers)
+    return render_form(source, indices, draws, out, form, workers)
+
+
+def render_form(
+    source: Source,
+    indices: ArrayLike,
+    draws: Draws,
+    out: Batch | None,
+    form: Form,
+    workers: int | None,
+) -> Batch:
+    """Do so for a form that was checked."""
+    photographs = np.ascontiguousarray(indices, np.int64)
+    count = len(source)
+    if len(photographs) and not 0 <= photographs.min() <= photographs.max() < count:
+        raise IndexError(f"indices must be 0 to {count - 1}")
+    width, height = draws.size
+    shape = form.shape(len(draws.crops), draws.size)
+    if out is None:
+        out = np.empty(shape, form.dtype)
+    _require_fitting(out, shape, form.dtype)
+    normal = None if form.mean is None or form.std is None else (form.mean, form.std)
+    native = _Native(width, height, form.channels == "rgb", form.layout == "hwc", normal)
+    pictures, own = _pictures(source, photographs)
+    failures = _core.render_batch(pictures, own, draws, native, out, workers)
+    if failures:
+        raise DatabaseError([f"{_name(source, photographs[i])}: {why}" for i, why in failures])
+    return out
+
+
+def _pictures(source: Source, indices: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
+    """Return what the Rust core renders from, and the indices into it."""
+    if isinstance(source, PixelStore):
+        return source, indices
+    wanted, own = np.unique(indices, return_inverse=True)
+    files = [source[i] for i in wanted.tolist()]
+    return [f.jpeg if isinstance(f, Photograph) else bytes(f) for f in files], own.astype(np.int64)
+
+
+def _name(source: Source, index: int) -> str:
+    if isinstance(source, PixelStore):
+        return f"{source.path}: photograph {index}"
+    file = source[index]
+    return file.name if isinstance(file, Photograph) else f"photograph {index}"
+
+
+def _require_fitting(out: object, shape: tuple[int, ...], dtype: DType) -> None:
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise TypeError(f"out must be a NumPy array of {dtype}")
+    if out.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, not {out.shape}")
+    if not out.flags.carray:
+        raise ValueError("out must be C-contiguous, aligned and writable")
