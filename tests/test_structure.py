@@ -22,6 +22,9 @@ _TABLES = {"parser"}
 #: The heads of the sample database: one model, and the numbers it is made of.
 _LONG = {"heads.py"}
 
+#: Rooms that users import from: they have the names as the package has its own, on use.
+_PUBLIC = {"training"}
+
 _NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -66,6 +69,7 @@ def test_functions_and_modules_are_short(path: Path) -> None:
 def test_a_room_says_what_it_owns_and_what_it_may_import(room: Path) -> None:
     module = ast.parse((room / "__init__.py").read_text(encoding="utf-8"))
     docstring = ast.get_docstring(module) or ""
-    assert len(module.body) == 1, "a room's __init__.py holds nothing but a docstring"
+    if room.name not in _PUBLIC:
+        assert len(module.body) == 1, "a room's __init__.py holds nothing but a docstring"
     assert "May import" in docstring
     assert "belong" in docstring or "new" in docstring

@@ -80,7 +80,7 @@ DEEPLENS = Recipe()
 #: The face box and nothing else, for testing.
 FACE = Recipe(crop="face", size=(224, 224))
 
-#: The crops and flips of `Pose_300W_LP` in 6DRepNet's `sixdrepnet/datasets.py`, which took them from
-#: Hopenet (github.com/thohemp/6DRepNet). That grows a box around landmarks and blurs one sample in
-#: twenty; here the box is the database's.
+#: The crops and flips of `Pose_300W_LP` in `sixdrepnet/datasets.py` of 6DRepNet
+#: (github.com/thohemp/6DRepNet), which took them from Hopenet. That grows a box around landmarks
+#: and blurs one sample in twenty; here the box is the database's.
 HOPENET = Recipe(crop="loose", size=(224, 224), mirror=0.5)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
 from headpose_fast.training import labels
 from headpose_fast.training.dataset import Samples
@@ -26,7 +26,7 @@ class _Whole(list[tuple[Any, Any]]):
         self.arrays = images, targets
 
 
-class HeadPose(Samples):
+class HeadPose(Samples, Dataset[tuple[Any, Any]]):
     """A map-style dataset of the samples of a part of a database, after torchvision's manner.
 
     Its indices are keys, `epoch * len(dataset) + i`: give DataLoader an `EpochSampler`, or every
