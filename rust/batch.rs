@@ -152,13 +152,11 @@ pub fn render_batch<P: Pictures + ?Sized>(
             let mut groups = share.chunk_by_mut(|a, b| a.1.photograph == b.1.photograph).peekable();
             while let Some(samples) = groups.next() {
                 pause();
-                if let Some(next) = groups.peek() {
-                    fetch_ahead(pictures, next);
-                }
                 if stop.load(Ordering::Relaxed) {
                     break 'shares;
                 }
-                worker.render(pictures, form, samples, |i, error| {
+                let mut ahead = rows_ahead(pictures, groups.peek().map(|next| next[0].1));
+                worker.render(pictures, form, samples, &mut ahead, |i, error| {
                     bad.lock().expect("no worker panics with it").push((i, error));
                 });
             }
@@ -180,19 +178,25 @@ pub fn render_batch<P: Pictures + ?Sized>(
     Err(RenderError::Photographs(bad))
 }
 
-/// Has the pixels of the next samples brought into the cache while others are rendered: their rows
-/// lie apart, so that waiting for memory takes twice as long as resizing.
-fn fetch_ahead<P: Pictures + ?Sized>(pictures: &P, samples: &[Item<'_>]) {
-    let Some(picture) = pictures.at_hand(samples[0].1.photograph) else { return };
-    for (_, Wanted { crop, .. }, _) in samples {
-        if crop.is_inside(picture.width(), picture.height()) {
-            let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
-            for channel in 0..CHANNELS {
-                (y..y + h).for_each(|y| prefetch(&picture.row(channel, x, y)[..w]));
-            }
-        }
-    }
+/// The rows of planes that the next sample needs, if they are in memory.
+///
+/// They lie apart, so that waiting for them would take twice as long as resizing: they are fetched
+/// into the cache while the sample before is resized.
+fn rows_ahead<P: Pictures + ?Sized>(
+    pictures: &P,
+    next: Option<Wanted>,
+) -> impl Iterator<Item = &[u8]> {
+    let found = next.and_then(|next| Some((pictures.at_hand(next.photograph)?, next.crop)));
+    let inside = found.filter(|(p, crop)| crop.is_inside(p.width(), p.height()));
+    inside.into_iter().flat_map(|(picture, crop)| {
+        let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
+        let rows = (0..CHANNELS).flat_map(move |channel| (y..y + h).map(move |y| (channel, y)));
+        rows.map(move |(channel, y)| &picture.row(channel, x, y)[..w])
+    })
 }
+
+/// Rows that are fetched for each row of a plane that is made: as many as most crops need.
+const ROWS_AHEAD: usize = 2;
 
 thread_local! {
     /// Kept from batch to batch, which may be of one sample.
@@ -210,11 +214,12 @@ struct Worker {
 
 impl Worker {
     /// Renders samples of one photograph.
-    fn render<P: Pictures + ?Sized>(
+    fn render<'p, P: Pictures + ?Sized>(
         &mut self,
         pictures: &P,
         form: Form,
         samples: &mut [Item<'_>],
+        ahead: &mut impl Iterator<Item = &'p [u8]>,
         mut fail: impl FnMut(usize, PhotographError),
     ) {
         let Size { width, height } = form.size;
@@ -240,7 +245,9 @@ impl Worker {
                     &mut self.scratch[..]
                 }
             };
-            resizer.render(picture, *crop, values);
+            resizer.render_beside(picture, *crop, values, || {
+                ahead.by_ref().take(ROWS_AHEAD).for_each(prefetch);
+            });
             vectorised(Change { values, look, form });
             match out {
                 Out::Floats(_) if in_place => {}

@@ -28,7 +28,8 @@ static UNIT: [f32; 256] = {
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
-    /// Without SIMD: the two rows of a plane of the crop, resized along x, that were used last.
+    /// Without SIMD, or when a crop is enlarged: the two rows of a plane of the crop, resized along x,
+    /// that were used last.
     rows: [Row; 2],
     /// `None` where the processor has no SIMD that serves.
     shuffles: Option<Shuffles>,
@@ -66,7 +67,21 @@ impl Resizer {
     /// # Panics
     /// If the crop is empty or leaves the picture, or `sample` has another length.
     pub fn render<'a>(&mut self, picture: impl Into<Picture<'a>>, crop: Crop, sample: &mut [f32]) {
-        let loops = Render { resizer: self, picture: picture.into(), crop, sample };
+        self.render_beside(picture, crop, sample, || {});
+    }
+
+    /// The same, with something else done after each row of each plane of the sample.
+    ///
+    /// # Panics
+    /// As [`Resizer::render`] does.
+    pub fn render_beside<'a>(
+        &mut self,
+        picture: impl Into<Picture<'a>>,
+        crop: Crop,
+        sample: &mut [f32],
+        beside: impl FnMut(),
+    ) {
+        let loops = Render { resizer: self, picture: picture.into(), crop, sample, beside };
         match loops.resizer.shuffles {
             Some(_) => vectorised(loops),
             None => loops.run(),
@@ -74,18 +89,19 @@ impl Resizer {
     }
 }
 
-/// The arguments of [`Resizer::render`].
-struct Render<'a> {
+/// The arguments of [`Resizer::render_beside`].
+struct Render<'a, F> {
     resizer: &'a mut Resizer,
     picture: Picture<'a>,
     crop: Crop,
     sample: &'a mut [f32],
+    beside: F,
 }
 
-impl Loops for Render<'_> {
+impl<F: FnMut()> Loops for Render<'_, F> {
     #[inline(always)]
     fn run(self) {
-        let Render { resizer: this, picture, crop, sample } = self;
+        let Render { resizer: this, picture, crop, sample, mut beside } = self;
         let (width, height) = (this.across.len(), this.down.len());
         assert_eq!(sample.len(), CHANNELS * width * height);
         assert!(crop.is_inside(picture.width(), picture.height()));
@@ -108,9 +124,10 @@ impl Loops for Render<'_> {
         for (channel, plane) in planes {
             let row = |at: usize| picture.row(channel, x, y + at);
             let rows = this.down.iter().zip(plane.chunks_exact_mut(width));
-            if let Some(shuffles) = shuffles {
+            if let Some(shuffles) = shuffles.filter(|_| h >= 2 * height) {
                 for (tap, out) in rows {
                     shuffles.blend([row(tap.near), row(tap.far)], tap, out);
+                    beside();
                 }
                 continue;
             }
@@ -122,12 +139,16 @@ impl Loops for Render<'_> {
                     // Neighbouring rows have different parity: the two never share a slot.
                     let slot = &mut this.rows[y % 2];
                     if slot.y != Some(y) {
-                        across(row(y), &this.across, &mut slot.values);
+                        match shuffles {
+                            Some(shuffles) => shuffles.across(row(y), &mut slot.values),
+                            None => across(row(y), &this.across, &mut slot.values),
+                        }
                         slot.y = Some(y);
                     }
                 }
                 let [near, far] = [tap.near, tap.far].map(|y| &this.rows[y % 2].values);
                 down(near, far, tap, out);
+                beside();
             }
         }
     }
@@ -142,6 +163,7 @@ fn across(row: &[u8], taps: &[Tap], out: &mut [f32]) {
 }
 
 /// Blends two rows.
+#[inline(always)]
 fn down(near: &[f32], far: &[f32], tap: &Tap, out: &mut [f32]) {
     for ((near, far), out) in near.iter().zip(far).zip(out) {
         *out = near * tap.near_weight + far * tap.far_weight;

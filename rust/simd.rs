@@ -48,9 +48,9 @@ const LINE: usize = 64;
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: every x86-64 processor has it, and the address is in the slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (bytes, LINE);
@@ -140,6 +140,21 @@ impl Shuffles {
             self.groups.push(group);
         }
         true
+    }
+
+    /// Resizes a row of a plane, which goes on behind its end, along x. [`prepare`] must have said yes.
+    ///
+    /// [`prepare`]: Shuffles::prepare
+    #[inline(always)]
+    pub fn across(&self, row: &[u8], out: &mut [f32]) {
+        assert_eq!(out.len(), self.width);
+        assert!(row.len() >= self.reach);
+        assert!(available());
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        // SAFETY: as in `blend`.
+        unsafe {
+            vectors::across(&self.groups, row.as_ptr(), out.as_mut_ptr());
+        }
     }
 
     /// Makes an output row of two rows of a plane, which go on behind their ends. [`prepare`] must

@@ -20,7 +20,7 @@ pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mu
     for group in groups {
         // SAFETY: the caller's.
         unsafe {
-            let (near, far) = (across(rows[0], group), across(rows[1], group));
+            let (near, far) = (across_group(rows[0], group), across_group(rows[1], group));
             let value = _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
             _mm256_storeu_ps(out.add(group.start), value);
         }
@@ -30,9 +30,21 @@ pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mu
 /// Resizes a row along x.
 ///
 /// # Safety
+/// As [`blend`].
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn across(groups: &[Group], row: *const u8, out: *mut f32) {
+    for group in groups {
+        // SAFETY: the caller's.
+        unsafe { _mm256_storeu_ps(out.add(group.start), across_group(row, group)) };
+    }
+}
+
+/// Makes a group's values of a row.
+///
+/// # Safety
 /// The 16 bytes at each of the group's bases must be there.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn across(row: *const u8, group: &Group) -> __m256 {
+unsafe fn across_group(row: *const u8, group: &Group) -> __m256 {
     // SAFETY: the caller's, for the loads from `row`; the rest are arrays.
     unsafe {
         let near = _mm256_loadu_si256(group.near.as_ptr().cast::<__m256i>());

@@ -23,7 +23,8 @@ pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mu
         for half in 0..2 {
             // SAFETY: the caller's.
             unsafe {
-                let (near, far) = (across(rows[0], group, half), across(rows[1], group, half));
+                let near = across_half(rows[0], group, half);
+                let far = across_half(rows[1], group, half);
                 let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
                 vst1q_f32(out.add(group.start + half * HALF), value);
             }
@@ -31,12 +32,26 @@ pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mu
     }
 }
 
-/// Resizes half a group of a row along x.
+/// Resizes a row along x.
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "neon")]
+pub unsafe fn across(groups: &[Group], row: *const u8, out: *mut f32) {
+    for group in groups {
+        for half in 0..2 {
+            // SAFETY: the caller's.
+            unsafe { vst1q_f32(out.add(group.start + half * HALF), across_half(row, group, half)) };
+        }
+    }
+}
+
+/// Makes the values of half a group of a row.
 ///
 /// # Safety
 /// The 16 bytes at the half's base must be there.
 #[target_feature(enable = "neon")]
-unsafe fn across(row: *const u8, group: &Group, half: usize) -> float32x4_t {
+unsafe fn across_half(row: *const u8, group: &Group, half: usize) -> float32x4_t {
     // SAFETY: the caller's, for the load from `row`; the rest are arrays.
     unsafe {
         let near = vld1q_u8(group.near[half * 16..][..16].as_ptr());
