@@ -15,6 +15,8 @@ from headpose_fast.errors import (
 from headpose_fast.errors import (
     UploadError as UploadError,
 )
+from headpose_fast.exports.exporting import Exported as Exported
+from headpose_fast.exports.exporting import export as export
 from headpose_fast.pipeline import Prepared as Prepared
 from headpose_fast.pipeline import prepare as prepare
 from headpose_fast.samples.rendering import Crops as Crops
@@ -32,6 +34,7 @@ __all__ = [
     "Crops",
     "Database",
     "DatabaseError",
+    "Exported",
     "FaceBox",
     "Inspection",
     "Limits",
@@ -40,6 +43,7 @@ __all__ = [
     "UploadError",
     "Verified",
     "__version__",
+    "export",
     "inspect",
     "load",
     "open_database",

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
@@ -94,6 +94,28 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
             advice = f"{path}: a copy in the cache; if it is damaged, delete it to have another"
             raise DatabaseError([advice, *error.problems]) from None
         raise
+    return database, digest
+
+
+def open_as_asked(
+    path: Path,
+    limits: Limits | None,
+    test_persons: Collection[int],
+    *,
+    published: bool,
+    complete: bool,
+) -> tuple[Database, str]:
+    """Open a database and hash it; it must be the published one or complete if that is asked for.
+
+    Raises as `open_with_digest` and `Database.require_complete` do.
+    """
+    database, digest = open_with_digest(path, limits)
+    if complete:
+        database.require_complete(test_persons)
+    if published and digest != PUBLISHED_DIGEST:
+        raise DatabaseError(
+            [f"{path}: not the published database; to use it all the same, name it with --input"]
+        )
     return database, digest
 
 
