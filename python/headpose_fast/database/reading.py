@@ -9,9 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from headpose_fast import _core
 from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
-from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.database.photographs import Database, JpegFile, Photograph, Place
 from headpose_fast.errors import DatabaseError
 
 
@@ -63,23 +65,30 @@ def open_database(path: str | os.PathLike[str], limits: Limits | None = None) ->
     path = Path(path)
     limits = limits or Limits()
 
-    def wanted(name: str) -> int | None:
+    def wanted(name: str) -> tuple[int, bool] | None:
+        """Return the most bytes of a member, and whether its place will do; None to skip it."""
         match = NAME.fullmatch(name)
         if match is None or name[0] == "/" or ".." in name.split("/"):
             return None
-        return limits.photograph_bytes if match["kind"] == "jpg" else limits.label_bytes
+        is_photograph = match["kind"] == "jpg"
+        return limits.photograph_bytes if is_photograph else limits.label_bytes, is_photograph
 
     try:
         if path.is_dir():
             members = list(_read_folder(path, wanted))
         else:
-            members = _core.read_archive(path, limits, wanted)
+            members = [
+                (name, content if isinstance(content, bytes) else Place(str(path), *content))
+                for name, content in _core.read_archive(path, limits, wanted)
+            ]
     except ValueError as error:
         raise DatabaseError([f"{path}: {error}"]) from None
     return Database(path, _pair(path, members, limits))
 
 
-def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
+def _read_folder(
+    root: Path, wanted: Callable[[str], tuple[int, bool] | None]
+) -> Iterator[tuple[str, JpegFile]]:
     def fail(error: OSError) -> NoReturn:
         raise error
 
@@ -96,25 +105,27 @@ def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tu
         for file in sorted(files):
             name = f"{relative}/{file}"
             path = Path(folder, file)
-            most = wanted(name)
-            if most is not None and not path.is_symlink() and path.is_file():
+            allowed = wanted(name)
+            if allowed is not None and not path.is_symlink() and path.is_file():
+                most, by_place = allowed
                 with path.open("rb") as opened:
-                    content = opened.read(most + 1)
-                if len(content) > most:
+                    length = os.fstat(opened.fileno()).st_size
+                    content = b"" if by_place else opened.read(most + 1)
+                if max(length, len(content)) > most:
                     raise ValueError(f"{name}: more than the {most} bytes allowed")
-                yield name, content
+                yield name, Place(str(path), 0, length) if by_place else content
 
 
 @dataclass(slots=True)
 class _Pair:
     """The files found for one person, series and number."""
 
-    jpegs: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
+    jpegs: list[tuple[re.Match[str], JpegFile]] = field(default_factory=list)
     labels: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
 
 
 def _pair(
-    path: Path, members: Iterable[tuple[str, bytes]], limits: Limits
+    path: Path, members: Iterable[tuple[str, JpegFile]], limits: Limits
 ) -> tuple[Photograph, ...]:
     """Bring each photograph and its label together."""
     pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
@@ -128,16 +139,19 @@ def _pair(
         except ValueError as error:
             problems.append(f"{name}: {error}")
             continue
-        (pair.jpegs if match["kind"] == "jpg" else pair.labels).append((match, content))
+        if match["kind"] == "jpg":
+            pair.jpegs.append((match, content))
+        elif isinstance(content, bytes):
+            pair.labels.append((match, content))
 
     found = sorted(pairs.items())
     jpegs = [pair.jpegs[0][1] if pair.jpegs else b"" for _, pair in found]
-    sizes, failures = _core.jpeg_sizes(jpegs, limits.photograph_pixels)
-    bad = dict(failures)
+    sizes = np.zeros((len(jpegs), 2), np.uint32)
+    bad = dict(_core.jpeg_sizes(jpegs, limits.photograph_pixels, sizes, None))
     photographs = []
     for i, (identity, pair) in enumerate(found):
         try:
-            photographs.append(_photograph(identity, pair, sizes[i], bad.get(i)))
+            photographs.append(_photograph(identity, pair, sizes[i].tolist(), bad.get(i)))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -150,7 +164,7 @@ def _pair(
 
 
 def _photograph(
-    identity: tuple[int, int, int], pair: _Pair, size: tuple[int, int], bad: str | None
+    identity: tuple[int, int, int], pair: _Pair, size: list[int], bad: str | None
 ) -> Photograph:
     """Make the record of a photograph and its label, or ValueError naming the file at fault."""
     for files in (pair.jpegs, pair.labels):
