@@ -4,8 +4,9 @@ from headpose_fast.bundle.loading import load as load
 from headpose_fast.database.names import FaceBox as FaceBox
 from headpose_fast.database.photographs import Database as Database
 from headpose_fast.database.photographs import Photograph as Photograph
-from headpose_fast.database.reading import Limits as Limits
+from headpose_fast.database.limits import Limits as Limits
 from headpose_fast.database.reading import open_database as open_database
+from headpose_fast.database.tables import Table as Table
 from headpose_fast.errors import (
     BundleError as BundleError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Limits",
     "Photograph",
     "Prepared",
+    "Table",
     "UploadError",
     "Verified",
     "__version__",

@@ -9,7 +9,7 @@ from pathlib import Path
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
-from headpose_fast.database.reading import Limits
+from headpose_fast.database.limits import Limits
 from headpose_fast.job import Job
 from headpose_fast.output import output_file, target_path
 from headpose_fast.progress import Progress, bar

@@ -12,44 +12,24 @@ from typing import NoReturn
 import numpy as np
 
 from headpose_fast import _core
+from headpose_fast.database.limits import Limits
 from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
 from headpose_fast.database.photographs import Database, JpegFile, Photograph, Place
+from headpose_fast.database.tables import SUFFIXES, Table, read_table
 from headpose_fast.errors import DatabaseError
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a database may ask of the machine: whatever exceeds it is refused before it is read.
-
-    The published database is far below all of them. A larger one of your own may need larger ones.
-    """
-
-    #: Members of an archive, those included that do not belong to the database.
-    members: int = 100_000
-    #: Bytes of an archive.
-    archive_bytes: int = 2 << 30
-    #: Bytes that a gzipped archive unpacks to.
-    unpacked_bytes: int = 2 << 30
-    #: Bytes that each byte of a gzipped archive may unpack to, beyond 64 MiB that are free. The
-    #: published database unpacks to 1.2 times its size, a bomb to a thousand times.
-    expansion: int = 20
-    #: Bytes of one photograph. The published ones have 8 to 17 KB.
-    photograph_bytes: int = 32 << 20
-    #: Pixels of one photograph, 2**26 at most. The published ones have 384 x 288.
-    photograph_pixels: int = 1 << 24
-    #: Bytes of one label. The published ones have 42 to 47.
-    label_bytes: int = 4096
-
-
 def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
-    """Read a database from a `.tar`, `.tar.gz` or `.tgz` archive or a folder, unpacking nothing.
+    """Read a database from an archive or a folder, unpacking nothing, or from a table.
 
     Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
     photographs count; whatever else is there is passed over, and links are never followed.
+    Photographs in a folder, a plain archive or beside a table are read when they are rendered.
 
     Args:
-        path: The archive, or a folder that holds the `PersonPP` folders, or else has them at some
-            depth, or is one.
+        path: The archive (`.tar`, `.tar.gz` or `.tgz`), or a folder that holds the `PersonPP`
+            folders, or else has them at some depth, or is one; or a table, `.csv` or `.parquet`,
+            which docs/tables.md describes, as a path or a `Table`.
         limits: What it may ask of the machine; None for `Limits()`.
 
     Returns:
@@ -62,8 +42,10 @@ def open_database(path: str | os.PathLike[str], limits: Limits | None = None) ->
         OSError: `path` cannot be read.
 
     """
-    path = Path(path)
     limits = limits or Limits()
+    if isinstance(path, Table) or os.fspath(path).lower().endswith(SUFFIXES):
+        return read_table(path if isinstance(path, Table) else Table(path), limits)
+    path = Path(path)
 
     def wanted(name: str) -> tuple[int, bool] | None:
         """Return the most bytes of a member, and whether its place will do; None to skip it."""

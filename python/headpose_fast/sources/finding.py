@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
-from headpose_fast.database.reading import Limits, open_database
+from headpose_fast.database.limits import Limits
+from headpose_fast.database.reading import open_database
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
 from headpose_fast.sources.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
