@@ -210,7 +210,7 @@ def plan_states(
     starts: Sequence[Sequence[int]],
     out: NDArray[np.uint32],
 ) -> list[tuple[int, str]]:
-    """Fill `out` (stretches, 624) with the states where stretches begin, part by part, pass by pass.
+    """Fill `out` (stretches, 624) with states where stretches begin, part by part, pass by pass.
 
     `starts` has the first photographs of each part's stretches, ascending; see `plan_crops`.
     """

@@ -35,4 +35,12 @@ class Columns(NamedTuple):
 
     def select(self, wanted: NDArray[np.int64] | slice) -> Columns:
         """Return the rows of some photographs."""
-        return Columns(*(column[wanted] for column in self))
+        persons, series, numbers, tilts, pans, frames = self
+        return Columns(
+            persons[wanted],
+            series[wanted],
+            numbers[wanted],
+            tilts[wanted],
+            pans[wanted],
+            frames[wanted],
+        )

@@ -167,13 +167,18 @@ def _photograph(
         face = parse_label(text, f"{label['stem']}.jpg")
     except ValueError as error:
         raise ValueError(f"{label.string}: {error}") from None
+    width, height = size
+    person, series, number = identity
     return Photograph(
         photograph.string,
-        *identity,
+        person,
+        series,
+        number,
         TILT_OF[photograph["tilt"]],
         PAN_OF[photograph["pan"]],
         face,
-        *size,
+        width,
+        height,
         jpeg,
         text,
     )

@@ -92,7 +92,7 @@ def read_table(table: Table, limits: Limits) -> Database:
 class _Reader:
     """Checks rows and keeps them."""
 
-    def __init__(self, path: Path, absolute_paths: bool, limits: Limits) -> None:  # noqa: FBT001
+    def __init__(self, path: Path, absolute_paths: bool, limits: Limits) -> None:
         self.path, self.folder = path, path.parent
         self.problems: list[str] = []
         self._absolute_paths, self._limits = absolute_paths, limits
@@ -122,7 +122,9 @@ class _Reader:
         """Note what is wrong with a row."""
         self.problems.append(f"{self.path}: line {line}: {problem}")
 
-    def _numbers(self, lines: Sequence[int], name: str, texts: Sequence[Any]) -> NDArray[np.float64]:
+    def _numbers(
+        self, lines: Sequence[int], name: str, texts: Sequence[Any]
+    ) -> NDArray[np.float64]:
         """Return the numbers of a column, all at once if they are good."""
         angles = name in _ANGLES
         least = 0 if name in OPTIONAL else -_LARGEST
@@ -157,7 +159,7 @@ class _Reader:
             self.bad(line, f"photograph is {_shown(name)}, not a path")
             return ""
         if not self._absolute_paths:
-            if os.path.isabs(name):
+            if Path(name).is_absolute():
                 self.bad(line, f"{_shown(name)} is absolute, which --absolute-paths allows")
             elif posixpath.normpath(name.replace(os.sep, "/")).split("/")[0] == "..":
                 self.bad(

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
 from headpose_fast.database.limits import Limits
+from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
 from headpose_fast.database.reading import open_database
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
