@@ -68,6 +68,11 @@ class Part:
         return tuple(np.unique(columns_of(self.photographs).series).tolist())
 
 
+def shard_bounds(photographs: int, shard: int, shards: int) -> tuple[int, int]:
+    """Return the first of the photographs that a shard has, and the end of them."""
+    return photographs * shard // shards, photographs * (shard + 1) // shards
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is rendered: two parts, of samples of one size."""
@@ -77,6 +82,8 @@ class Job:
     digest: str
     train: Part
     test: Part
+    #: Which shard of how many it is, from 0; None for a whole job.
+    shard: tuple[int, int] | None = None
 
     @classmethod
     def plan(cls, database: Database, digest: str, options: Options) -> Job:
@@ -101,6 +108,14 @@ class Job:
         return cls(
             options, digest, Part("train", train, crops.train), Part("test", test, crops.test)
         )
+
+    def cut(self, shard: int, shards: int) -> Job:
+        """Return one of the shards of a whole job."""
+        parts = []
+        for part in self.parts:
+            first, end = shard_bounds(len(part.photographs), shard, shards)
+            parts.append(Part(part.name, part.photographs[first:end], part.crops[:, first:end]))
+        return Job(self.options, self.digest, *parts, (shard, shards))
 
     @property
     def parts(self) -> tuple[Part, Part]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headpose_fast.bundle.arrays import Counts
@@ -13,6 +13,7 @@ from headpose_fast.bundle.kind_small import NAME
 from headpose_fast.bundle.original import OriginalReader, is_original
 from headpose_fast.bundle.placed_files import PlacedForm
 from headpose_fast.bundle.protocol import Form, Reader
+from headpose_fast.bundle.shards import ShardedReader, is_index
 from headpose_fast.bundle.small_files import SmallForm
 from headpose_fast.errors import BundleError, DatabaseError
 
@@ -44,6 +45,15 @@ def reading(path: Path) -> Iterator[Reader]:
         OSError: It cannot be read.
 
     """
+    if is_index(path):
+        with ExitStack() as stack:
+            try:
+                yield ShardedReader(path, reading, stack)
+            except (BundleError, DatabaseError):
+                raise
+            except ValueError as error:
+                raise BundleError(f"{path}: {error}") from None
+        return
     with path.open("rb") as file:
         try:
             if is_original(file):

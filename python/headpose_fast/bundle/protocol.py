@@ -4,6 +4,7 @@ Nothing here says where a sample stands in a file, nor that it stands there at a
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -65,6 +66,10 @@ class Reader(Protocol):
 
     def differing(self, job: Job, workers: int | None) -> Iterator[str]:
         """Name the places that are not what a job makes."""
+
+
+#: Opens a bundle for as long as the context lasts.
+Open = Callable[[Path], AbstractContextManager[Reader]]
 
 
 class Form(Protocol):

@@ -6,7 +6,9 @@ workers. The checksums are CRC-32: they find accidents, not forgeries.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO, Any
 from zlib import crc32
 
@@ -23,6 +25,14 @@ _STRANGE = "its trailer was not written by headpose-fast"
 _OTHER = "its trailer belongs to another file"
 
 
+def checksum_of(path: Path) -> str:
+    """Return the CRC-32 that a bundle's trailer ends with: eight hexadecimal digits."""
+    with path.open("rb") as file:
+        file.seek(-min(_END_LENGTH, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        end = file.read()
+    return end[-9:-1].decode("ascii", "replace")
+
+
 def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
     """Make the trailer of a job's bundle, whose kind describes its arrays in values of JSON."""
     content = {
@@ -33,6 +43,8 @@ def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
         "database": job.digest,
         "arrays": dict(arrays),
     }
+    if job.shard is not None:
+        content["shard"] = list(job.shard)
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n" + text + b"\n" + _END % crc32(text)
 
