@@ -21,7 +21,7 @@ _HOME = {
     "Verified": "views.verification",
     "__version__": "_core",
     "inspect": "views.inspection",
-    "load": "bundle.loading",
+    "load": "bundle.forms",
     "open_database": "database.reading",
     "plan_crops": "samples.rendering",
     "prepare": "pipeline",

@@ -1,27 +1,35 @@
-"""All kinds of bundle, and which one a file is."""
+"""All kinds of bundle, and loading and checking files of any of them.
 
+A form makes the draft of a job's file (`reserved_bytes`, `write`), and opens a file: see
+`PlacedForm`, `PlacedDraft` and `PlacedReader`, which explain what the others have, too.
+"""
+
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from headpose_fast.bundle.arrays import Counts
+from headpose_fast.bundle.arrays import Bundle, Counts
 from headpose_fast.bundle.kind_any import AnyPython
 from headpose_fast.bundle.kind_py2 import Python2
 from headpose_fast.bundle.kind_py3 import Python3
 from headpose_fast.bundle.kind_small import NAME
 from headpose_fast.bundle.original import OriginalReader, is_original
-from headpose_fast.bundle.placed_files import PlacedForm
-from headpose_fast.bundle.protocol import Form, Reader
+from headpose_fast.bundle.placed_files import PlacedForm, PlacedReader
 from headpose_fast.bundle.small_files import SmallForm
+from headpose_fast.bundle.small_reading import SmallReader
 from headpose_fast.errors import BundleError, DatabaseError
+from headpose_fast.text import listed
+
+Form = PlacedForm | SmallForm
+Reader = PlacedReader | SmallReader | OriginalReader
 
 PLACED = {kind.name: kind for kind in (AnyPython(), Python2(), Python3())}
 
 #: By the names in `kinds.KINDS`.
-FORMS: Mapping[str, Form] = {
-    **{name: PlacedForm(kind) for name, kind in PLACED.items()},
-    NAME: SmallForm(),
+FORMS: Mapping[str, Form] = {name: PlacedForm(kind) for name, kind in PLACED.items()} | {
+    NAME: SmallForm()
 }
 
 _HEADER = re.compile(
@@ -32,6 +40,41 @@ _HEADER = re.compile(
 
 #: What a pickle's integers hold.
 _MOST_SAMPLES = 2**31 - 1
+
+
+def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = True) -> Bundle:
+    """Load a bundle of any kind, or a file of the original script, without the pickle machine.
+
+    Only files of exactly these layouts are read, so no code in a file is ever run. All of the file
+    but the array data is compared with what it must be, always; the array data with its checksums
+    only on request, as that reads all of it. The samples of kind `small` are rendered.
+
+    Args:
+        path: The file. Of the original script's, those that `pickle` of Python 2.7 wrote.
+        verify: Whether the array data is compared with the checksums.
+        mmap: Whether kind `py3` is mapped, copy-on-write, instead of read: it then costs no time,
+            and changes to the arrays stay in memory. If another program truncates or rewrites the
+            file meanwhile, the system ends this process with SIGBUS, or the arrays change; with
+            false they are read into memory, as those of all other kinds are.
+
+    Raises:
+        ValueError: The file is not a bundle, is damaged, or ends early; or it has no checksums,
+            as the original script's files, and `verify` is true.
+        OSError: It cannot be read.
+
+    """
+    path = Path(path)
+    with reading(path) as reader:
+        if verify:
+            require_none(path, reader.damaged(None), "is damaged")
+        return reader.load(mmap=mmap)
+
+
+def require_none(path: Path, places: Iterable[str], what: str) -> None:
+    """Raise BundleError if there are places in a file of which this is said."""
+    problems = [f"{path}: {place} {what}" for place in places]
+    if problems:
+        raise BundleError(listed(problems, "places", f"{path}: "))
 
 
 @contextmanager

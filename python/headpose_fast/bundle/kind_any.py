@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import math
-import struct
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headpose_fast.bundle import opcodes as op
 from headpose_fast.bundle.arrays import DTYPE
 from headpose_fast.bundle.kinds import Kind
-from headpose_fast.bundle.opcodes import (
-    CALL,
-    CALL2,
-    CALL3,
-    FLOAT32,
-    MARK,
-    POP,
-    TUPLE,
-    Stream,
-    get,
-    global_name,
-    ints,
-    long,
-    put,
-    string,
-    tuple_of,
-)
-from headpose_fast.bundle.placed import ArrayLayout, Piece, PlacedKind, piece_rows
+from headpose_fast.bundle.placed import ArrayLayout, PlacedKind, piece_rows
 
 
 class AnyPython(PlacedKind):
@@ -40,42 +23,42 @@ class AnyPython(PlacedKind):
         """Blocks that a row is divided into."""
         return _Text.of(array, 0).blocks
 
-    def lay(self, stream: Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+    def lay(self, stream: op.Stream, arrays: tuple[ArrayLayout, ...]) -> None:
         """Lay out arrays that are made empty and put together from text, piece by piece."""
         functions = ("empty", "array", "ndarray", "multiply", "bitwise_and", "bitwise_or")
         *slots, places, high_bits, text, piece, first_array = range(len(functions) + 5)
-        empty, array_of, ndarray, multiply, bitwise_and, bitwise_or = map(get, slots)
+        empty, array_of, ndarray, multiply, bitwise_and, bitwise_or = map(op.get, slots)
         for slot, function in zip(slots, functions, strict=True):
-            stream.put(global_name("numpy", function), put(slot), POP)
-        stream.put(MARK)
+            stream.put(op.keep(slot, op.global_name("numpy", function)))
+        stream.put(op.MARK)
         for slot, array in enumerate(arrays, start=first_array):
-            stream.put(empty, tuple_of(*array.shape), FLOAT32, CALL2, put(slot))
+            stream.put(op.call(empty, op.tuple_of(*array.shape), op.FLOAT32), op.put(slot))
             form = _Text.of(array, 0)
-            word = string(form.word.str)
-            multipliers = (tuple_of(value) for value in form.places[:, 0].tolist())
-            stream.put(array_of, MARK, *multipliers, TUPLE, word, CALL2, put(places), POP)
-            stream.put(array_of, long(int(form.high_bits)), word, CALL2, put(high_bits), POP)
+            word, mask = op.string(form.word.str), op.long(int(form.high_bits))
+            column = op.MARK + b"".join(map(op.tuple_of, form.places[:, 0].tolist())) + op.TUPLE
+            stream.put(op.keep(places, op.call(array_of, column, word)))
+            stream.put(op.keep(high_bits, op.call(array_of, mask, word)))
             block = array.row_bytes // form.blocks
-            strides = tuple_of(array.row_bytes + block, block, form.word.itemsize)
+            strides = op.tuple_of(array.row_bytes + block, block, form.word.itemsize)
             for first, rows in piece_rows(array):
                 form = _Text.of(array, rows)
                 # NumPy makes a string into an array in every version, in Python 3 by encoding it.
-                stream.put(array_of, b"T", struct.pack("<i", form.length))
-                array.pieces.append(Piece(first, rows, stream.leave(form.length), form.length))
-                stream.put(string(f"S{form.length}"), CALL2, put(text), POP)
+                stream.put(array_of, op.text(form.length))
+                array.leave(stream, first, rows, form.length)
+                stream.put(op.string(f"S{form.length}"), op.CALL2, op.put(text), op.POP)
                 # The rows' place in the array.
-                stream.put(ndarray, MARK, tuple_of(*form.shape), word, get(slot))
-                stream.put(long(first * array.row_bytes), TUPLE, CALL, put(piece), POP)
+                shape, start = op.tuple_of(*form.shape), op.long(first * array.row_bytes)
+                stream.put(op.keep(piece, op.call(ndarray, shape, word, op.get(slot), start)))
+                data, source = op.get(piece), op.get(text)
                 # The last block of each row, for all its blocks.
-                stream.put(multiply, ndarray, MARK, tuple_of(rows, 1, form.words), word, get(text))
-                stream.put(ints(array.row_bytes), strides, TUPLE, CALL)
-                stream.put(get(places), get(piece), CALL3, POP)
-                stream.put(bitwise_and, get(piece), get(high_bits), get(piece), CALL3, POP)
+                one, behind = op.tuple_of(rows, 1, form.words), op.ints(array.row_bytes)
+                last = op.call(ndarray, one, word, source, behind, strides)
+                stream.put(op.do(op.call(multiply, last, op.get(places), data)))
+                stream.put(op.do(op.call(bitwise_and, data, op.get(high_bits), data)))
                 # The other blocks.
-                stream.put(bitwise_or, get(piece), ndarray, MARK, tuple_of(*form.shape), word)
-                stream.put(get(text), ints(0), strides, TUPLE, CALL)
-                stream.put(get(piece), CALL3, POP)
-        stream.put(TUPLE)
+                others = op.call(ndarray, shape, word, source, op.ints(0), strides)
+                stream.put(op.do(op.call(bitwise_or, data, others, data)))
+        stream.put(op.TUPLE)
 
     def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:
         """Encode rows of an array as they are in the file."""

@@ -47,16 +47,12 @@ class OriginalReader:
 
     def load(self, *, mmap: bool) -> Bundle:  # noqa: ARG002 (text cannot be mapped)
         """Read all arrays."""
-        arrays: list[NDArray[np.float32]] = []
-        for shape, chunks in _arrays(self._file):
-            out = np.empty(shape, DTYPE)
-            data = out.reshape(-1).view(np.uint8)
-            filled = 0
-            for chunk in chunks:
-                data[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-                filled += len(chunk)
-            arrays.append(out)
-        return Bundle(*arrays)
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for name, shape, first, rows, _ in self.blocks():
+            if first == 0:
+                arrays[name] = np.empty(shape, DTYPE)
+            arrays[name][first : first + len(rows)] = rows
+        return Bundle(**arrays)
 
     def blocks(self) -> Iterator[Block]:
         """Read all arrays block by block, in the order of the file."""

@@ -6,7 +6,7 @@ Nothing here runs code that a file might hold, and no file is in memory whole.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,11 @@ from headpose_fast.bundle.arrays import Bundle, Counts
 from headpose_fast.bundle.forms import reading
 from headpose_fast.database.names import PANS, TILTS
 from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
+from headpose_fast.errors import BundleError
 from headpose_fast.job import PREFIXES, Job
 from headpose_fast.progress import Progress, bar
+from headpose_fast.samples.options import Options
 from headpose_fast.text import plain
-from headpose_fast.views.origins import job_of
 
 #: Degrees by which a label may miss a pose: float32 misses by 1e-6.
 _NEAR = 0.01
@@ -202,6 +203,44 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             poses={part: count.poses() for part, count in by_part.items()},
             other_labels={part: count.others for part, count in by_part.items()},
         )
+
+
+def job_of(
+    path: Path, counts: Counts, trailer: Mapping[str, Any] | None, database: Database | None
+) -> Job:
+    """Plan the job that a bundle was made by.
+
+    Args:
+        path: The bundle.
+        counts: Of its samples.
+        trailer: Its trailer, of which `options` and `database` are read.
+        database: What it was made from.
+
+    Raises:
+        BundleError: The bundle does not record its options, or the database is another or None.
+
+    """
+    if trailer is None:
+        raise BundleError(
+            f"{path}: it has no trailer with its options, so its samples' photographs and "
+            "crops are unknown"
+        )
+    if database is None:
+        raise BundleError(
+            f"{path}: the database it was made from is neither in the current folder nor in the "
+            "cache: name it with --input"
+        )
+    digest = database.digest
+    if digest != trailer["database"]:
+        raise BundleError(f"{path}: made from a database other than {database.path}")
+    options = Options.from_record(trailer["options"], (counts.width, counts.height))
+    job = Job.plan(database, digest, options)
+    for part, samples in zip(job.parts, counts, strict=False):
+        if part.rows != samples:
+            raise BundleError(
+                f"{path}: its options do not produce its {samples:,} {part.name} samples"
+            )
+    return job
 
 
 class _Range:

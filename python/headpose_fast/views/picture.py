@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from headpose_fast.bundle.forms import reading
-from headpose_fast.bundle.protocol import Reader
+from headpose_fast.bundle.forms import Reader, reading
 from headpose_fast.database.photographs import Database
 from headpose_fast.images import photograph_image, sample_image
 from headpose_fast.job import PREFIXES
