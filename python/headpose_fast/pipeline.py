@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 from headpose_fast.bundle.arrays import Counts
@@ -11,11 +12,12 @@ from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
 from headpose_fast.database.photographs import PUBLISHED_DIGEST
 from headpose_fast.database.reading import Limits
+from headpose_fast.database.splits import test_with
 from headpose_fast.errors import DatabaseError
 from headpose_fast.job import Job
 from headpose_fast.output import output_file, require_writable
 from headpose_fast.progress import Progress, bar
-from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers
+from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers, sample_size
 from headpose_fast.sources.finding import find_database, open_with_digest
 
 
@@ -107,14 +109,15 @@ def prepare(
     if pickle not in KINDS:
         raise ValueError(f"pickle must be one of {', '.join(KINDS)}, not {pickle!r}")
     require_workers(workers)
-    options = Options.chosen(
-        num_data_aug,
-        num_data_aug_val,
-        aspect_ratio,
-        seed,
-        test_persons=test_persons,
-        split=split,
-        size=size,
+    persons, series = test_with(test_persons, split)
+    options = Options(
+        index(num_data_aug),
+        index(num_data_aug_val),
+        size=sample_size(aspect_ratio, size),
+        aspect_ratio=1 if aspect_ratio == 1 else 0,
+        seed=index(seed),
+        test_persons=persons,
+        test_series=series,
     )
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)

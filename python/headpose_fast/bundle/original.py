@@ -92,35 +92,27 @@ class OriginalReader:
 def _arrays(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]]]:
     """Read the arrays of the original script's file: of each its shape and its data in chunks.
 
-    All chunks of an array have to be taken before the next array.
-
-    Raises:
-        ValueError: The file is not as the original script writes it, or ends early.
-
+    All chunks of an array have to be taken before the next array. Raises ValueError if the file is
+    not as the original script writes it, or ends early.
     """
     file.seek(0)
-    memo = 13
+    opening, behind_shape, memo = _FIRST, _DTYPE, 13
     shapes: list[tuple[int, ...]] = []
-    for number, rank in enumerate((4, 4, 2, 2)):
-        if number == 0:
-            _expect(file, _FIRST)
-            shape = _shape(file, rank)
-            _expect(file, _DTYPE)
-        else:
-            _expect(
-                file, f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode()
-            )
-            shape = _shape(file, rank)
-            _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
-            memo += 4
+    for rank in (4, 4, 2, 2):
+        _expect(file, opening)
+        shape = _shape(file, rank)
+        _expect(file, behind_shape)
         shapes.append(shape)
         sample_shape = (3, *shapes[0][2:]) if rank == 4 else (2,)
-        if shape[1:] != sample_shape or (rank == 2 and shape[0] != shapes[number - 2][0]):
+        if shape[1:] != sample_shape or (rank == 2 and shape[0] != shapes[-3][0]):
             raise ValueError("its arrays are not images and their labels")
         yield shape, _read_escaped(file, math.prod(shape) * DTYPE.itemsize)
         _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
         memo += 2
-    _expect(file, f"tp{memo}\n.".encode())
+        opening = f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode()
+        behind_shape = f"tp{memo + 3}\ng10\nI00\n".encode()
+        memo += 4
+    _expect(file, f"tp{memo - 4}\n.".encode())
 
 
 def _expect(file: IO[bytes], text: bytes) -> None:
@@ -147,9 +139,7 @@ def _read_escaped(file: IO[bytes], length: int) -> Iterator[bytes]:
     quote = file.read(2)
     if quote not in (b"S'", b'S"'):
         raise ValueError(f"no string at byte {offset:,}")
-    done = 0
-    text = b""
-    end = -1
+    done, text, end = 0, b"", -1
     while end < 0:
         more = file.read(_CHUNK)
         text += more
