@@ -74,9 +74,7 @@ class Job:
     def plan(cls, database: Database, digest: str, options: Options) -> Job:
         """Split a database and plan its crops.
 
-        Raises:
-            DatabaseError: A part would be empty, or a face box allows no crop.
-
+        Raises DatabaseError if a part would be empty, or a face box allows no crop.
         """
         train, test = database.split(options.test_persons, options.test_series)
         for part, verb in ((train, "train"), (test, "test")):

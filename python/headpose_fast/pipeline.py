@@ -130,7 +130,7 @@ def prepare(
         bar("rendering", " samples", progress) as report,
     ):
         samples = job.train.rows + job.test.rows
-        length = draft.write(path, file, workers, lambda done: report and report(done, samples))
+        length = draft.write(path, file, workers, lambda done: report(done, samples))
     return Prepared(
         path=target,
         kind=pickle,

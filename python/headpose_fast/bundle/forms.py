@@ -15,7 +15,7 @@ from headpose_fast.bundle.kind_any import AnyPython
 from headpose_fast.bundle.kind_py2 import Python2
 from headpose_fast.bundle.kind_py3 import Python3
 from headpose_fast.bundle.kind_small import NAME
-from headpose_fast.bundle.original import OriginalReader, is_original
+from headpose_fast.bundle.original import ORIGINAL_START, OriginalReader
 from headpose_fast.bundle.placed_files import PlacedForm, PlacedReader
 from headpose_fast.bundle.small_files import SmallForm
 from headpose_fast.bundle.small_reading import SmallReader
@@ -81,20 +81,17 @@ def require_none(path: Path, places: Iterable[str], what: str) -> None:
 def reading(path: Path) -> Iterator[Reader]:
     """Open a bundle of any kind, or a file of the original script.
 
-    Raises:
-        BundleError: The file is not a bundle, is damaged, or ends early. A ValueError of the block
-            becomes one too. The message names the file.
-        OSError: It cannot be read.
-
+    Raises BundleError, which names the file, if it is not a bundle, is damaged, or ends early, and
+    for a ValueError of the block; OSError if it cannot be read.
     """
     with path.open("rb") as file:
         try:
-            if is_original(file):
+            start = file.read(256)
+            if start.startswith(ORIGINAL_START):
                 yield OriginalReader(file)
-                return
-            file.seek(0)
-            form, counts = _header(file.read(256))
-            yield form.open(path, file, counts)
+            else:
+                form, counts = _header(start)
+                yield form.open(path, file, counts)
         except (BundleError, DatabaseError):
             raise
         except ValueError as error:

@@ -16,8 +16,8 @@ from headpose_fast.job import Job
 
 # The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four arrays: between
 # shapes and data there is always the same text.
-_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
-_FIRST = _START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
+ORIGINAL_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
+_FIRST = ORIGINAL_START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
 _DTYPE = (
     b"tp6\ncnumpy\ndtype\np7\n(S'f4'\np8\nI0\nI1\ntp9\nRp10\n"
     b"(I3\nS'<'\np11\nNNNI-1\nI-1\nI0\ntp12\nbI00\n"
@@ -25,12 +25,6 @@ _DTYPE = (
 _CHUNK = 1 << 24
 
 _NOT_OURS = "a file of the original script, which has no checksums and does not record its options"
-
-
-def is_original(file: IO[bytes]) -> bool:
-    """Whether a file begins as those of the original script."""
-    file.seek(0)
-    return file.read(len(_START)) == _START
 
 
 class OriginalReader:

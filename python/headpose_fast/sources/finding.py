@@ -37,20 +37,16 @@ def find_database(
 ) -> Path:
     """Return the path of the database that `--input` means, downloading it if need be.
 
-    Args:
-        source: A path, which is returned as it is; or a text that begins with `http://` or
-            `https://`: what is there is kept in the cache folder, and downloaded again once the
-            server has a newer one or reports no time of change. None is the archive or the folders
-            in the current folder, else the copy of the published database in the cache folder,
-            else a download of it. Only the published database, by its digest, is kept as that.
-        progress: Called with the bytes downloaded and their total (as long as the server reports
-            none, the bytes downloaded).
-        limits: What a downloaded archive may ask of the machine; None for `Limits()`.
+    A path is returned as it is. What is at an address, `http://` or `https://`, is kept in the
+    cache folder, and downloaded again once the server has a newer one or reports no time of change.
+    None is the archive or the folders in the current folder, else the copy of the published
+    database in the cache folder, else a download of it, which must have its digest.
 
-    Raises:
-        DatabaseError: There is no usable database at the address.
-        OSError: There is no database, no address gave one, or the cache cannot be written.
+    `progress` is called with the bytes downloaded and their total (as long as the server reports
+    none, the bytes downloaded). `limits` holds for a downloaded archive; None for `Limits()`.
 
+    Raises DatabaseError if there is no usable database at the address, OSError if there is no
+    database, no address gave one, or the cache cannot be written.
     """
     limits = limits or Limits()
     if source is None:

@@ -6,7 +6,7 @@ Nothing here runs code that a file might hold, and no file is in memory whole.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,9 +80,8 @@ class Inspection:
     def job(self, database: Database | None) -> Job:
         """Plan the job that it was made by, as `job_of` does."""
         (train, _, height, width), (test, *_) = self.shapes["trn_im"], self.shapes["test_im"]
-        trailer = {"options": self.options, "database": self.database}
-        known = None if self.options is None else trailer
-        return job_of(self.path, Counts(train, test, height, width), known, database)
+        counts = Counts(train, test, height, width)
+        return job_of(self.path, counts, self.options, self.database, database)
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON values; `docs/inspect.md` explains them."""
@@ -185,10 +184,8 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             ranges[block.array].add(block.rows)
             if block.array in counts:
                 counts[block.array].add(block.first_row, block.rows)
-            if report is not None:
-                report(block.end, size)
-        if report is not None:
-            report(size, size)
+            report(block.end, size)
+        report(size, size)
         trailer = reader.trailer or {}
         by_part = {part: counts[f"{prefix}_output"] for part, prefix in PREFIXES.items()}
         return Inspection(
@@ -206,21 +203,17 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
 
 
 def job_of(
-    path: Path, counts: Counts, trailer: Mapping[str, Any] | None, database: Database | None
+    path: Path,
+    counts: Counts,
+    options: dict[str, Any] | None,
+    digest: str | None,
+    database: Database | None,
 ) -> Job:
-    """Plan the job that a bundle was made by.
+    """Plan the job that a bundle was made by, from what its trailer records and the database.
 
-    Args:
-        path: The bundle.
-        counts: Of its samples.
-        trailer: Its trailer, of which `options` and `database` are read.
-        database: What it was made from.
-
-    Raises:
-        BundleError: The bundle does not record its options, or the database is another or None.
-
+    Raises BundleError if it has no trailer, or the database is another or None.
     """
-    if trailer is None:
+    if options is None:
         raise BundleError(
             f"{path}: it has no trailer with its options, so its samples' photographs and "
             "crops are unknown"
@@ -230,11 +223,10 @@ def job_of(
             f"{path}: the database it was made from is neither in the current folder nor in the "
             "cache: name it with --input"
         )
-    digest = database.digest
-    if digest != trailer["database"]:
+    if database.digest != digest:
         raise BundleError(f"{path}: made from a database other than {database.path}")
-    options = Options.from_record(trailer["options"], (counts.width, counts.height))
-    job = Job.plan(database, digest, options)
+    size = (counts.width, counts.height)
+    job = Job.plan(database, digest, Options.from_record(options, size))
     for part, samples in zip(job.parts, counts, strict=False):
         if part.rows != samples:
             raise BundleError(

@@ -56,18 +56,10 @@ def write_picture(
 ) -> Path:
     """Draw a bundle: a sample of each pose above its label, and how many samples each pose has.
 
-    Args:
-        inspection: What `inspect` found in the bundle.
-        output: The PNG file to write; an existing one is replaced once the new one is complete.
-        database: What the bundle was made from: a photograph is shown with its face box and crops.
+    With the database that it was made from, a photograph is shown with its face box and crops.
 
-    Raises:
-        BundleError: The bundle is damaged, does not record its options, or was made from another
-            database.
-        DatabaseError: The photograph cannot be decoded.
-        OSError: A file cannot be read or written.
-        ValueError: The file would replace the bundle or the database.
-
+    Raises as `write_beside` does, BundleError if the bundle is damaged, does not record its options
+    or was made from another database, and DatabaseError if the photograph cannot be decoded.
     """
     sections = [_title(inspection)]
     if database is not None:

@@ -60,7 +60,7 @@ def verify(
         raise AssertionError("what has checksums has both")
     if input is not None:
         database = open_database(find_database(input, limits=limits), limits)
-        job = job_of(path, counts, trailer, database)
+        job = job_of(path, counts, trailer["options"], trailer["database"], database)
         with reading(path) as reader:
             require_none(path, reader.differing(job, workers), "is not what the database makes")
     return Verified(path, trailer, counts.train + counts.test, input is not None)
