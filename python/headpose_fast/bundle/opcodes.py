@@ -92,29 +92,19 @@ class Stream:
     def __init__(self) -> None:
         """Begin a file."""
         #: Offsets and bytes of what stands between the array data.
-        self.skeleton: list[tuple[int, bytes]] = []
-        #: Bytes so far, from the last room on without those that are pending.
-        self.position = 0
-        self._pending = bytearray()
+        self.skeleton: list[tuple[int, bytearray]] = [(0, bytearray())]
 
     def put(self, *ops: bytes) -> None:
         """Append opcodes."""
-        self._pending += b"".join(ops)
+        self.skeleton[-1][1].extend(b"".join(ops))
 
     def tell(self) -> int:
         """Bytes so far."""
-        return self.position + len(self._pending)
+        offset, ops = self.skeleton[-1]
+        return offset + len(ops)
 
     def leave(self, length: int) -> int:
         """Leave room for array data and return its offset."""
-        self.flush()
-        offset = self.position
-        self.position += length
+        offset = self.tell()
+        self.skeleton.append((offset + length, bytearray()))
         return offset
-
-    def flush(self) -> None:
-        """Move what is pending to the skeleton."""
-        if self._pending:
-            self.skeleton.append((self.position, bytes(self._pending)))
-            self.position += len(self._pending)
-            self._pending.clear()

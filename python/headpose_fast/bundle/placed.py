@@ -144,8 +144,8 @@ class PlacedKind(ABC):
         stream.put(b"\x80", bytes([self.protocol]), string(header), POP)
         self.lay(stream, arrays)
         stream.put(STOP)
-        stream.flush()
-        return Layout(self, counts, arrays, stream.skeleton, stream.position)
+        skeleton = [(offset, bytes(ops)) for offset, ops in stream.skeleton]
+        return Layout(self, counts, arrays, skeleton, stream.tell())
 
 
 def piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """A database in memory: its photographs, its digest, what is missing, and the split."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -56,10 +56,6 @@ class Database(Sequence[Photograph]):
     def __getitem__(self, index: int | slice) -> Photograph | tuple[Photograph, ...]:
         """Return a photograph, or a tuple of them for a slice."""
         return self.photographs[index]
-
-    def __iter__(self) -> Iterator[Photograph]:
-        """Iterate over the photographs."""
-        return iter(self.photographs)
 
     def _repr_html_(self) -> str:
         """Describe it in a notebook: how much there is, and photographs spread over it."""
