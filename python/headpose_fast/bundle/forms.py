@@ -102,10 +102,10 @@ def _header(start: bytes) -> tuple[Form, Counts]:
     match = _HEADER.match(start)
     if match is None:
         raise ValueError("not a bundle of headpose-fast or of the original script")
-    number, kind = match[1].decode(), match[2].decode()
+    number, kind, *sizes = (group.decode() for group in match.groups())
     if number != "1" or kind not in FORMS:
         raise ValueError(f"written by a newer headpose-fast, in format {number}, kind {kind}")
-    counts = Counts(*(int(match[i]) for i in (3, 4, 5, 6)))
+    counts = Counts(*map(int, sizes))
     if min(counts) < 1 or max(counts.train, counts.test) > _MOST_SAMPLES:
         raise ValueError("its first line is invalid")
     return FORMS[kind], counts

@@ -95,11 +95,12 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Do the job, and upload its file if asked for."""
+    _require_consistent(options, parser)
+
     from headpose_fast.database.photographs import PUBLISHED_DIGEST
     from headpose_fast.pipeline import prepare
     from headpose_fast.sources.finding import download_path
 
-    _require_consistent(options, parser)
     if options.sample:
         from headpose_fast.sources.sample import sample_database
 

@@ -104,11 +104,11 @@ def databases_at_hand() -> Iterator[Path]:
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
-def database_of_digest(digest: str | None, limits: Limits | None = None) -> Database | None:
+def database_of_digest(digest: str | None) -> Database | None:
     """Open the database of a digest, if it is in the current folder or in the cache folder."""
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
-            database = open_database(path, limits)
+            database = open_database(path)
             if database.digest == digest:
                 return database
     return None
