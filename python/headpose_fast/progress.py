@@ -12,18 +12,18 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None]:
-    """Yield what to call: a bar on stderr for True, `show` itself, or None for False.
+def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress]:
+    """Yield what to call: a bar on stderr for True, `show` itself, or what does nothing for False.
 
-    Without a terminal or a notebook, which would show the bar, that is None too. Bytes (unit `B`)
-    are shown as kB, MB and GB. Nothing is shown before the first call.
+    Without a terminal or a notebook, which would show the bar, it does nothing, too. Bytes (unit
+    `B`) are shown as kB, MB and GB. Nothing is shown before the first call.
     """
     notebook = _in_notebook()
     if callable(show):
         yield show
         return
     if not show or sys.stderr is None or not (notebook or sys.stderr.isatty()):
-        yield None
+        yield lambda done, total: None  # noqa: ARG005
         return
     # Imported here, since its import takes time that a run without a bar need not spend. It warns
     # of a notebook without ipywidgets, where the bar is text, and as good.

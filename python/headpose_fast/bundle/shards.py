@@ -1,14 +1,15 @@
 """A job in several bundles: the file that lists them, and reading them as one.
 
-Shard i of N has the photographs from `n * i // N` on, of n, of each part, with all their passes. So
-row `k * m + j` of its arrays, pass k of m photographs, is row `k * n + first + j` of the one bundle.
+Shard i of N has the photographs from `n * i // N` on, of n, of each part, with all their passes.
+So row `k * m + j` of its arrays, in pass k of m photographs, is row `k * n + first + j` of the one
+bundle.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.bundle.arrays import Block, Bundle, Counts
-from headpose_fast.bundle.protocol import Open, Reader
+from headpose_fast.bundle.placed_files import PlacedReader
+from headpose_fast.bundle.small_reading import SmallReader
 from headpose_fast.bundle.trailer import checksum_of
 from headpose_fast.job import PREFIXES, Job
 from headpose_fast.samples.options import Options
@@ -30,6 +32,11 @@ _MOST_BYTES = 1 << 28
 
 #: Shards that are open at once.
 _MOST_OPEN = 16
+
+_Reader = PlacedReader | SmallReader
+
+#: Opens a bundle for as long as the context lasts.
+_Open = Callable[[Path], AbstractContextManager[Any]]
 
 
 class Stretch(NamedTuple):
@@ -147,7 +154,7 @@ def is_index(path: Path) -> bool:
 class ShardedReader:
     """Reads all shards of an index as if they were one file."""
 
-    def __init__(self, path: Path, open_shard: Open, stack: ExitStack) -> None:
+    def __init__(self, path: Path, open_shard: _Open, stack: ExitStack) -> None:
         """Read the index.
 
         Args:
@@ -167,7 +174,7 @@ class ShardedReader:
         self.counts: Counts | None = self.index.counts
         self._path, self._open_shard = path, open_shard
         #: Open shards by number, and what closes them.
-        self._open: dict[int, tuple[Reader, ExitStack]] = {}
+        self._open: dict[int, tuple[_Reader, ExitStack]] = {}
         stack.callback(self._close)
 
     def _close(self) -> None:
@@ -175,7 +182,7 @@ class ShardedReader:
             stack.close()
         self._open.clear()
 
-    def _shard(self, number: int) -> Reader:
+    def _shard(self, number: int) -> _Reader:
         """Open a shard, which must be the one that the index lists."""
         if number not in self._open:
             if len(self._open) >= _MOST_OPEN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from headpose_fast.pipeline import Prepared
 
 _MOST_PASSES = 9999
+
+#: Options of the command only; all others are arguments of `prepare`.
+_OF_THE_COMMAND = {"sample", "upload", "upload_args", "quiet", "json"}
 
 #: Bytes of a file to upload that take minutes at 100 Mbit/s.
 _LARGE = 10**9
@@ -79,8 +81,12 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Do the job, and upload its file if asked for."""
     _require_consistent(options, parser)
+
+    from headpose_fast.pipeline import prepare
+
     databases.settle_input(options)
-    prepared = _prepare(options)
+    given = {name: value for name, value in vars(options).items() if name not in _OF_THE_COMMAND}
+    prepared = prepare(**given, progress=not options.quiet)
     if not options.quiet:
         say(_summary(prepared))
         if options.upload and prepared.kind != "small" and prepared.size > _LARGE:
@@ -104,27 +110,6 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
     arguments.require_once(options, parser)
 
 
-def _prepare(options: argparse.Namespace) -> Prepared:
-    from headpose_fast.pipeline import prepare
-
-    return prepare(
-        options.input,
-        options.output,
-        num_data_aug=options.num_data_aug,
-        num_data_aug_val=options.num_data_aug_val,
-        aspect_ratio=options.aspect_ratio,
-        seed=options.seed,
-        test_persons=options.test_persons,
-        split=options.split,
-        size=options.size,
-        pickle=options.pickle,
-        workers=options.workers,
-        allow_incomplete=options.allow_incomplete,
-        sync=options.sync,
-        progress=not options.quiet,
-    )
-
-
 def _send(prepared: Prepared, options: argparse.Namespace) -> int:
     """Upload the file; if that fails, say how to do it again."""
     try:
@@ -145,30 +130,23 @@ def _send(prepared: Prepared, options: argparse.Namespace) -> int:
 def _summary(prepared: Prepared) -> str:
     (train, *sample), (test, *_) = prepared.shapes[:2]
     people = {*prepared.train_persons, *prepared.test_persons}
-    return "\n".join(
-        [
-            f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}",
-            f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
-            f"seed {prepared.seed}, pickle kind {prepared.kind}",
-            f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
-            f"{prepared.size:,} bytes in {prepared.seconds:.1f} s",
-        ]
+    return (
+        f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}\n"
+        f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
+        f"seed {prepared.seed}, pickle kind {prepared.kind}\n"
+        f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
+        f"{prepared.size:,} bytes in {prepared.seconds:.1f} s"
     )
 
 
 def _sides(prepared: Prepared) -> str:
     """Say which people or series train and test, and that none does both."""
-    if set(prepared.train_persons).isdisjoint(prepared.test_persons):
-        what, train, test = "person", prepared.train_persons, prepared.test_persons
-        prefix = ""
-    else:
-        what, train, test = "series", prepared.train_series, prepared.test_series
-        prefix = "series "
+    what, prefix = "person", ""
+    train, test = prepared.train_persons, prepared.test_persons
+    if not set(train).isdisjoint(test):
+        what, prefix = "series", "series "
+        train, test = prepared.train_series, prepared.test_series
     if not set(train).isdisjoint(test):
         raise AssertionError(f"{what} {train} and {test} are not apart")
-    sides = f"training on {prefix}{_listed(train)}; testing on {prefix}{_listed(test)}"
-    return f"{sides}; no {what} is in both"
-
-
-def _listed(persons: Sequence[int]) -> str:
-    return ", ".join(map(str, persons))
+    training, testing = (f"{prefix}{', '.join(map(str, side))}" for side in (train, test))
+    return f"training on {training}; testing on {testing}; no {what} is in both"

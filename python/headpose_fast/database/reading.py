@@ -12,9 +12,10 @@ from typing import NoReturn
 import numpy as np
 
 from headpose_fast import _core
+from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
 from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
-from headpose_fast.database.photographs import Database, JpegFile, Photograph, Place
+from headpose_fast.database.photographs import JpegFile, Photograph, Place
 from headpose_fast.database.tables import SUFFIXES, Table, read_table
 from headpose_fast.errors import DatabaseError
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
 from headpose_fast.database.reading import open_database
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
@@ -38,20 +38,16 @@ def find_database(
 ) -> Path:
     """Return the path of the database that `--input` means, downloading it if need be.
 
-    Args:
-        source: A path, which is returned as it is; or a text that begins with `http://` or
-            `https://`: what is there is kept in the cache folder, and downloaded again once the
-            server has a newer one or reports no time of change. None is the archive or the folders
-            in the current folder, else the copy of the published database in the cache folder,
-            else a download of it. Only the published database, by its digest, is kept as that.
-        progress: Called with the bytes downloaded and their total (as long as the server reports
-            none, the bytes downloaded).
-        limits: What a downloaded archive may ask of the machine; None for `Limits()`.
+    A path is returned as it is. What is at an address, `http://` or `https://`, is kept in the
+    cache folder, and downloaded again once the server has a newer one or reports no time of change.
+    None is the archive or the folders in the current folder, else the copy of the published
+    database in the cache folder, else a download of it, which must have its digest.
 
-    Raises:
-        DatabaseError: There is no usable database at the address.
-        OSError: There is no database, no address gave one, or the cache cannot be written.
+    `progress` is called with the bytes downloaded and their total (as long as the server reports
+    none, the bytes downloaded). `limits` holds for a downloaded archive; None for `Limits()`.
 
+    Raises DatabaseError if there is no usable database at the address, OSError if there is no
+    database, no address gave one, or the cache cannot be written.
     """
     limits = limits or Limits()
     if source is None:
@@ -131,11 +127,11 @@ def databases_at_hand() -> Iterator[Path]:
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
-def database_of_digest(digest: str | None, limits: Limits | None = None) -> Database | None:
+def database_of_digest(digest: str | None) -> Database | None:
     """Open the database of a digest, if it is in the current folder or in the cache folder."""
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
-            database = open_database(path, limits)
+            database = open_database(path)
             if database.digest == digest:
                 return database
     return None
