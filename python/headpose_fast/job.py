@@ -14,13 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast.database.databases import Database
-from headpose_fast.database.photographs import JpegFile, Photograph, columns_of, files_of
+from headpose_fast.database.photographs import (
+    JpegFile,
+    Photograph,
+    columns_of,
+    files_of,
+    persons_of,
+    series_of,
+)
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import Options
 from headpose_fast.samples.rendering import plan_crops
 
 #: The parts of a job, and how the names of their arrays begin.
 PREFIXES = {"train": "trn", "test": "test"}
+
+
+def require_parts(
+    database: Database, train: Sequence[Photograph], test: Sequence[Photograph]
+) -> None:
+    """Raise DatabaseError if a part of a database is empty."""
+    for part, verb in ((train, "train"), (test, "test")):
+        if not part:
+            raise DatabaseError([f"{database.path}: there are no photographs to {verb} on"])
 
 
 def shard_bounds(photographs: int, shard: int, shards: int) -> tuple[int, int]:
@@ -67,11 +83,11 @@ class Part:
 
     def persons(self) -> tuple[int, ...]:
         """The people in it, ascending."""
-        return tuple(np.unique(columns_of(self.photographs).persons).tolist())
+        return persons_of(self.photographs)
 
     def series(self) -> tuple[int, ...]:
         """The series in it, ascending."""
-        return tuple(np.unique(columns_of(self.photographs).series).tolist())
+        return series_of(self.photographs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +109,7 @@ class Job:
         Raises DatabaseError if a part would be empty, or a face box allows no crop.
         """
         train, test = database.split(options.test_persons, options.test_series)
-        for part, verb in ((train, "train"), (test, "test")):
-            if not part:
-                raise DatabaseError([f"{database.path}: there are no photographs to {verb} on"])
+        require_parts(database, train, test)
         crops = plan_crops(
             train,
             test,

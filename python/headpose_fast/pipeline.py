@@ -2,18 +2,21 @@
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from operator import index
 from pathlib import Path
 
-from headpose_fast.bundle.arrays import Counts
-from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
+from headpose_fast.bundle.writing import Written, write_bundle
+from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
+from headpose_fast.database.photographs import persons_of, series_of
 from headpose_fast.database.splits import test_with
+from headpose_fast.database.tables import Table
 from headpose_fast.job import Job
-from headpose_fast.output import output_file, target_path
+from headpose_fast.output import target_path
 from headpose_fast.progress import Progress, bar
 from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers, sample_size
 from headpose_fast.sources.finding import find_database, open_as_asked
@@ -23,9 +26,12 @@ from headpose_fast.sources.finding import find_database, open_as_asked
 class Prepared:
     """What `prepare` wrote."""
 
+    #: The file, or the index of shards.
     path: Path
+    #: Of an index in a bucket, whose path is its name alone.
+    address: str | None
     kind: Kind
-    #: Bytes in the file.
+    #: Bytes in the file, or in all shards and their index.
     size: int
     #: Whether there was another file of that name.
     replaced: bool
@@ -39,6 +45,10 @@ class Prepared:
     #: Of the database: see `Database.digest`.
     digest: str
     seed: int
+    #: Number of shards; None for one file.
+    shards: int | None
+    #: Shards that were there already, whole and right.
+    shards_found: int
     #: Wall time.
     seconds: float
 
@@ -55,6 +65,8 @@ def prepare(
     split: str | None = None,
     size: tuple[int, int] | None = None,
     pickle: Kind = "any",
+    shards: int | None = None,
+    ray: str | bool = False,
     workers: int | None = None,
     allow_incomplete: bool = False,
     limits: Limits | None = None,
@@ -89,7 +101,14 @@ def prepare(
             `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
             `small` loads bare in both from a twentieth of the bytes, in more time: NumPy renders
             the samples while it loads them.
-        workers: Threads; None for as many as there are cores that this process may use.
+        shards: Write this many files instead of one, `NAME-00000-of-00064.pkl` and so on, each a
+            stretch of the photographs with all their passes and loadable by itself, and then
+            `NAME.json`, which lists them (docs/scale.md). Shards that are there and right are not
+            made again. `output` may then be `s3://bucket/folder`.
+        ray: Make the shards on a Ray cluster: its address, or true for the cluster that Ray finds
+            or starts. Needs the extra `headpose-fast[ray]`.
+        workers: Threads, on Ray of each task; None for as many as there are cores that this process
+            may use, and on Ray for 1.
         allow_incomplete: Whether photographs of the published database may be missing.
         limits: What the database may ask of the machine; None for `Limits()`.
         sync: Whether to wait until the file and its name are on the disk.
@@ -119,40 +138,85 @@ def prepare(
     )
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)
-    target = target_path(output, _default_name(pickle, options, split), source)
+    name = _default_name(pickle, options, split)
+    write = _writer(output, name, source, shards, ray)
     asked = {"published": input is None, "complete": not allow_incomplete}
     database, digest = open_as_asked(source, limits, options.test_persons, **asked)
-    job = Job.plan(database, digest, options)
-    draft = FORMS[pickle].draft(job)
-    replaced = target.exists()
-    with (
-        output_file(target, draft.reserved_bytes, sync=sync) as (path, file),
-        bar("rendering", " samples", progress) as report,
-    ):
-        samples = job.train.rows + job.test.rows
-        length = draft.write(path, file, workers, lambda done: report(done, samples))
+    if test_persons is None and split is None:
+        options = options.of_table(database)
+    with bar("rendering", " samples", progress) as report:
+        written = write(
+            database, digest, options, pickle, workers=workers, sync=sync, progress=report
+        )
+    train, test = written.train, written.test
     return Prepared(
-        path=target,
+        path=written.path,
+        address=written.address,
         kind=pickle,
-        size=length,
-        replaced=replaced,
-        shapes=Counts.of(job).shapes(),
-        train_persons=job.train.persons(),
-        test_persons=job.test.persons(),
-        train_series=job.train.series(),
-        test_series=job.test.series(),
-        photographs=len(job.train.photographs) + len(job.test.photographs),
-        digest=job.digest,
+        size=written.size,
+        replaced=written.replaced,
+        shapes=options.shapes(len(train), len(test)),
+        train_persons=persons_of(train),
+        test_persons=persons_of(test),
+        train_series=series_of(train),
+        test_series=series_of(test),
+        photographs=len(train) + len(test),
+        digest=digest,
         seed=options.seed,
+        shards=shards,
+        shards_found=written.found,
         seconds=time.perf_counter() - began,
     )
 
 
+def _writer(
+    output: str | os.PathLike[str] | None,
+    name: str,
+    source: Path | Table,
+    shards: int | None,
+    ray: str | bool,
+) -> Callable[..., Written]:
+    """Return what writes one file, or shards; the place to write to is checked now."""
+    if shards is None:
+        if ray:
+            raise ValueError("ray needs a number of shards")
+        return partial(_write_one, target_path(output, f"{name}.pkl", Path(source)))
+    from headpose_fast.sharding.destinations import destination_for
+    from headpose_fast.sharding.making import engine_for, write_shards
+
+    destination, index_name = destination_for(output, name)
+    return partial(write_shards, destination, index_name, shards, engine_for(ray))
+
+
+def _write_one(
+    target: Path,
+    database: Database,
+    digest: str,
+    options: Options,
+    kind: Kind,
+    *,
+    workers: int | None,
+    sync: bool,
+    progress: Progress,
+) -> Written:
+    job = Job.plan(database, digest, options)
+    samples, replaced = job.train.rows + job.test.rows, target.exists()
+    size = write_bundle(
+        job,
+        kind,
+        target,
+        workers=workers,
+        sync=sync,
+        progress=lambda done: progress(done, samples),
+    )
+    return Written(target, None, size, replaced, 0, job.train.photographs, job.test.photographs)
+
+
 def _default_name(kind: Kind, options: Options, split: str | None) -> str:
-    """Return the name of a file in a folder."""
+    """Return the name of a file in a folder, without what says its type."""
     marks = [f"x{options.num_data_aug}"]
     if split is not None:
         marks.append(split.replace(":", ""))
     if options.size != SIZES[options.aspect_ratio]:
         marks.append("{}x{}".format(*options.size))
-    return f"HeadPoseData_trn_test_{'_'.join(marks)}_{SUFFIXES[kind]}.pkl"
+    return f"HeadPoseData_trn_test_{'_'.join(marks)}_{SUFFIXES[kind]}"

@@ -84,6 +84,9 @@ def read_trailer(
         if counts.train % options.num_data_aug or counts.test % options.num_data_aug_val:
             raise ValueError(_OTHER)
         strings = [content["headpose_fast"], content["database"]]
+        shard, shards = content.get("shard", (0, 1))
+        if type(shard) is not int or type(shards) is not int or not 0 <= shard < shards:
+            raise ValueError(_STRANGE)
     except (LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(_STRANGE) from None
     if not all(isinstance(text, str) and text.isprintable() for text in strings):

@@ -11,7 +11,14 @@ from typing import overload
 import numpy as np
 
 from headpose_fast.database.names import NUMBERS, PERSONS, SERIES
-from headpose_fast.database.photographs import Photograph, Rows, columns_of, file_digests, select
+from headpose_fast.database.photographs import (
+    Photograph,
+    Rows,
+    columns_of,
+    file_digests,
+    persons_of,
+    select,
+)
 from headpose_fast.errors import DatabaseError
 
 #: `Database.digest` of the published database.
@@ -42,6 +49,11 @@ class Database(Sequence[Photograph]):
         """Whether it was read from a table, so that nothing is known of what should be there."""
         return isinstance(self.photographs, Rows)
 
+    @property
+    def divided(self) -> bool:
+        """Whether it is a table that says which photographs are tested with."""
+        return isinstance(self.photographs, Rows) and self.photographs.tested is not None
+
     def _repr_html_(self) -> str:
         """Describe it in a notebook: how much there is, and photographs spread over it."""
         from headpose_fast import notebook
@@ -68,7 +80,7 @@ class Database(Sequence[Photograph]):
     @property
     def persons(self) -> tuple[int, ...]:
         """The people in the database, ascending."""
-        return tuple(np.unique(columns_of(self.photographs).persons).tolist())
+        return persons_of(self.photographs)
 
     @property
     def digest(self) -> str:

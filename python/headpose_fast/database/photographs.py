@@ -159,6 +159,16 @@ def columns_of(photographs: Sequence[Photograph]) -> Columns:
     return Columns.of_rows(np.array(rows, np.float64).reshape(-1, 11))
 
 
+def persons_of(photographs: Sequence[Photograph]) -> tuple[int, ...]:
+    """Return the people in photographs, ascending."""
+    return tuple(np.unique(columns_of(photographs).persons).tolist())
+
+
+def series_of(photographs: Sequence[Photograph]) -> tuple[int, ...]:
+    """Return the series in photographs, ascending."""
+    return tuple(np.unique(columns_of(photographs).series).tolist())
+
+
 def files_of(photographs: Sequence[Photograph]) -> list[JpegFile]:
     """Return the files of photographs, or where they are."""
     if isinstance(photographs, Rows):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from headpose_fast.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from headpose_fast.database.databases import Database
 
 AspectRatio = Literal[0, 1]
 
@@ -42,9 +47,35 @@ class Options:
         sample_size(self.aspect_ratio, self.size)
         require_seed(self.seed)
 
+    def of_table(self, database: Database) -> Options:
+        """Return these, or for a table those by which its own column says who is tested.
+
+        Raises DatabaseError for a table that does not say.
+        """
+        if not database.is_table:
+            return self
+        if not database.divided:
+            raise DatabaseError(
+                [
+                    f"{database.path}: nothing says which photographs are tested with: add a "
+                    "column split (train or test), or a column person and use --test-persons"
+                ]
+            )
+        return replace(self, test_persons=(), test_series=())
+
+    def shapes(self, train: int, test: int) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of a bundle's arrays for so many photographs."""
+        width, height = self.size
+        rows = train * self.num_data_aug, test * self.num_data_aug_val
+        return *((n, 3, height, width) for n in rows), *((n, 2) for n in rows)
+
     def recorded(self) -> dict[str, Any]:
         """Return them as a bundle's trailer has them; its arrays have the size."""
-        return {name: value for name, value in vars(self).items() if name != "size"}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if name != "size"
+        }
 
     @classmethod
     def from_record(cls, record: dict[str, Any], size: tuple[int, int]) -> Options:

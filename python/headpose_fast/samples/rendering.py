@@ -62,15 +62,77 @@ def plan_crops(
     failures = _core.plan_crops(
         frames, in_part, passes, aspect_ratio=aspect_ratio, seed=seed, out=out
     )
-    if failures:
-        names = [(train[i] if i < len(train) else test[i - len(train)]).name for i, _ in failures]
-        raise DatabaseError(
-            [f"{name}: {why}" for name, (_, why) in zip(names, failures, strict=True)]
-        )
+    _raise_in_parts((train, test), failures)
     return Crops(
         out[:to_train].reshape(num_data_aug, len(train), 4),
         out[to_train:].reshape(num_data_aug_val, len(test), 4),
     )
+
+
+def plan_states(
+    parts: Sequence[Sequence[Photograph]],
+    passes: Sequence[int],
+    starts: Sequence[Sequence[int]],
+    aspect_ratio: AspectRatio,
+    seed: int,
+) -> list[NDArray[np.uint32]]:
+    """Draw the crops of a job, and keep the states of the stream where stretches begin.
+
+    Args:
+        parts: Photographs, in order.
+        passes: Over each part.
+        starts: Of each part: the first photographs of its stretches, ascending.
+        aspect_ratio: 1 for 1:1, 0 for 16:9.
+        seed: 0 to 2**32 - 1.
+
+    Returns:
+        Of each part: uint32 (passes, stretches, 624).
+
+    Raises:
+        DatabaseError: As `plan_crops`.
+
+    """
+    counts = [number * len(of_part) for number, of_part in zip(passes, starts, strict=True)]
+    out = np.empty((sum(counts), 624), np.uint32)
+    failures = _core.plan_states(
+        np.concatenate([_frames(part) for part in parts]),
+        [len(part) for part in parts],
+        passes,
+        aspect_ratio=aspect_ratio,
+        seed=seed,
+        starts=starts,
+        out=out,
+    )
+    _raise_in_parts(parts, failures)
+    found = np.split(out, np.cumsum(counts)[:-1])
+    return [states.reshape(n, -1, 624) for n, states in zip(passes, found, strict=True)]
+
+
+def plan_stretch(
+    photographs: Sequence[Photograph], states: NDArray[np.uint32], aspect_ratio: AspectRatio
+) -> NDArray[np.int32]:
+    """Draw the crops of a stretch again, from the states (passes, 624) where it begins.
+
+    Returns int32 (passes, photographs, 4), see `Crops`. Raises DatabaseError as `plan_crops` does.
+    """
+    out = np.empty((len(states), len(photographs), 4), np.int32)
+    failures = _core.plan_stretch(
+        _frames(photographs), np.ascontiguousarray(states), aspect_ratio=aspect_ratio, out=out
+    )
+    raise_failures(photographs, failures)
+    return out
+
+
+def _raise_in_parts(parts: Sequence[Sequence[Photograph]], failures: list[tuple[int, str]]) -> None:
+    """Raise DatabaseError for what failed, by indices over all parts."""
+    ends = np.cumsum([len(part) for part in parts])
+    problems = []
+    for i, why in failures:
+        number = int(np.searchsorted(ends, i, "right"))
+        part = parts[number]
+        problems.append(f"{part[i - int(ends[number]) + len(part)].name}: {why}")
+    if problems:
+        raise DatabaseError(problems)
 
 
 def _frames(photographs: Sequence[Photograph]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Nothing here runs code that a file might hold, and no file is in memory whole.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +65,8 @@ class Inspection:
     options: dict[str, Any] | None
     #: The `Database.digest` of the database it was made from.
     database: str | None
+    #: Which shard of how many it is, from 0; None for one that has all samples.
+    shard: list[int] | None
     #: Value ranges by array.
     values: dict[str, Values]
     #: By `train` and `test`, and tilt and pan in degrees, the poses that occur.
@@ -81,7 +83,7 @@ class Inspection:
         """Plan the job that it was made by, as `job_of` does."""
         (train, _, height, width), (test, *_) = self.shapes["trn_im"], self.shapes["test_im"]
         counts = Counts(train, test, height, width)
-        return job_of(self.path, counts, self.options, self.database, database)
+        return job_of(self.path, counts, self.options, self.database, database, self.shard)
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON values; `docs/inspect.md` explains them."""
@@ -92,6 +94,7 @@ class Inspection:
             "version": self.version,
             "options": self.options,
             "database": self.database,
+            "shard": self.shard,
             "published": self.published,
             "arrays": {
                 name: {"shape": list(self.shapes[name]), **vars(self.values[name])}
@@ -117,6 +120,8 @@ class Inspection:
             lines.append(f"options: {', '.join(options)}")
             published = "the published one" if self.published else "not the published one"
             lines.append(f"database: {plain(self.database)} ({published})")
+            if self.shard is not None:
+                lines.append(f"shard {self.shard[0]} of {self.shard[1]}, counted from 0")
         lines += ["", f"{'array':<12}{'shape':<24}{'minimum':>10}{'maximum':>10}{'mean':>10}"]
         for name, shape in self.shapes.items():
             values = self.values[name]
@@ -196,6 +201,7 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             version=trailer.get("headpose_fast"),
             options=trailer.get("options"),
             database=trailer.get("database"),
+            shard=trailer.get("shard"),
             values={name: values.result() for name, values in ranges.items()},
             poses={part: count.poses() for part, count in by_part.items()},
             other_labels={part: count.others for part, count in by_part.items()},
@@ -208,6 +214,7 @@ def job_of(
     options: dict[str, Any] | None,
     digest: str | None,
     database: Database | None,
+    shard: Sequence[int] | None = None,
 ) -> Job:
     """Plan the job that a bundle was made by, from what its trailer records and the database.
 
@@ -227,6 +234,8 @@ def job_of(
         raise BundleError(f"{path}: made from a database other than {database.path}")
     size = (counts.width, counts.height)
     job = Job.plan(database, digest, Options.from_record(options, size))
+    if shard is not None:
+        job = job.cut(*shard)
     for part, samples in zip(job.parts, counts, strict=False):
         if part.rows != samples:
             raise BundleError(

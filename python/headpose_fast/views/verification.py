@@ -61,7 +61,8 @@ def verify(
         raise AssertionError("what has checksums has both")
     if input is not None:
         database = open_database(find_database(input, limits=limits), limits)
-        job = job_of(path, counts, trailer["options"], trailer["database"], database)
+        options, digest, shard = map(trailer.get, ("options", "database", "shard"))
+        job = job_of(path, counts, options, digest, database, shard)
         with reading(path) as reader:
             require_none(path, reader.differing(job, workers), "is not what the database makes")
     return Verified(path, trailer, counts.train + counts.test, input is not None)
