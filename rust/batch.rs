@@ -10,8 +10,8 @@ use crate::crops::Crop;
 use crate::draws::Look;
 use crate::jpeg::{CHANNELS, Photo, PhotoDecoder, Picture};
 use crate::render::{PhotographError, RenderError, Size, require_inside};
-use crate::resize::Resizer;
-use crate::simd::{Loops, prefetch, vectorised};
+use crate::resize::{Resizer, Rows, row_of_planes};
+use crate::simd::prefetch;
 use crate::threads::supervise;
 
 /// Photographs that samples are cut from.
@@ -155,8 +155,8 @@ pub fn render_batch<P: Pictures + ?Sized>(
                 if stop.load(Ordering::Relaxed) {
                     break 'shares;
                 }
-                let mut ahead = rows_ahead(pictures, groups.peek().map(|next| next[0].1));
-                worker.render(pictures, form, samples, &mut ahead, |i, error| {
+                let ahead = Ahead::of(pictures, groups.peek().map(|next| next[0].1));
+                worker.render(pictures, form, samples, ahead, |i, error| {
                     bad.lock().expect("no worker panics with it").push((i, error));
                 });
             }
@@ -178,26 +178,6 @@ pub fn render_batch<P: Pictures + ?Sized>(
     Err(RenderError::Photographs(bad))
 }
 
-/// The rows of planes that the next sample needs, if they are in memory.
-///
-/// They lie apart, so that waiting for them would take twice as long as resizing: they are fetched
-/// into the cache while the sample before is resized.
-fn rows_ahead<P: Pictures + ?Sized>(
-    pictures: &P,
-    next: Option<Wanted>,
-) -> impl Iterator<Item = &[u8]> {
-    let found = next.and_then(|next| Some((pictures.at_hand(next.photograph)?, next.crop)));
-    let inside = found.filter(|(p, crop)| crop.is_inside(p.width(), p.height()));
-    inside.into_iter().flat_map(|(picture, crop)| {
-        let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
-        let rows = (0..CHANNELS).flat_map(move |channel| (y..y + h).map(move |y| (channel, y)));
-        rows.map(move |(channel, y)| &picture.row(channel, x, y)[..w])
-    })
-}
-
-/// Rows that are fetched for each row of a plane that is made: as many as most crops need.
-const ROWS_AHEAD: usize = 2;
-
 thread_local! {
     /// Kept from batch to batch, which may be of one sample.
     static WORKER: RefCell<Worker> = RefCell::default();
@@ -209,17 +189,18 @@ struct Worker {
     decoder: PhotoDecoder,
     photo: Photo,
     resizer: Option<(Size, Resizer)>,
+    /// A row of each plane.
     scratch: Vec<f32>,
 }
 
 impl Worker {
     /// Renders samples of one photograph.
-    fn render<'p, P: Pictures + ?Sized>(
+    fn render<P: Pictures + ?Sized>(
         &mut self,
         pictures: &P,
         form: Form,
         samples: &mut [Item<'_>],
-        ahead: &mut impl Iterator<Item = &'p [u8]>,
+        ahead: Ahead<'_>,
         mut fail: impl FnMut(usize, PhotographError),
     ) {
         let Size { width, height } = form.size;
@@ -232,67 +213,115 @@ impl Worker {
             Ok(picture) => picture.in_order(form.rgb),
             Err(error) => return fail(samples[0].0, error),
         };
+        self.scratch.resize(CHANNELS * width, 0.0);
         for (i, Wanted { crop, look, .. }, out) in samples {
-            if let Err(error) = require_inside(*crop, picture) {
-                fail(*i, error);
-                continue;
-            }
-            let in_place = !form.interleaved;
-            let values = match out {
-                Out::Floats(out) if in_place => &mut **out,
-                _ => {
-                    self.scratch.resize(form.size.values(), 0.0);
-                    &mut self.scratch[..]
+            match require_inside(*crop, picture) {
+                Ok(()) => {
+                    let scratch = &mut self.scratch[..];
+                    resizer.render_rows(picture, *crop, Finish { form, look, out, scratch, ahead });
                 }
-            };
-            resizer.render_beside(picture, *crop, values, || {
-                ahead.by_ref().take(ROWS_AHEAD).for_each(prefetch);
-            });
-            vectorised(Change { values, look, form });
-            match out {
-                Out::Floats(_) if in_place => {}
-                Out::Floats(out) => vectorised(Interleave { values: &self.scratch, form, out }),
-                Out::Bytes(out) => vectorised(ToBytes { values: &self.scratch, form, out }),
+                Err(error) => fail(*i, error),
             }
         }
     }
 }
 
-/// Applies a look to planes, and normalises them.
-struct Change<'a> {
-    values: &'a mut [f32],
-    look: &'a Look,
-    form: Form,
-}
+/// The sample after the one that is being made, if its pixels are in memory.
+///
+/// They lie apart, and waiting for them would take as long as resizing: so they are fetched into the
+/// cache while the sample before is resized, evenly, as the processor drops what it is asked for too
+/// fast.
+#[derive(Clone, Copy)]
+struct Ahead<'a>(Option<(Picture<'a>, Crop)>);
 
-impl Loops for Change<'_> {
+impl<'a> Ahead<'a> {
+    fn of<P: Pictures + ?Sized>(pictures: &'a P, next: Option<Wanted>) -> Self {
+        let found = next.and_then(|next| Some((pictures.at_hand(next.photograph)?, next.crop)));
+        Ahead(found.filter(|(picture, crop)| crop.is_inside(picture.width(), picture.height())))
+    }
+
+    /// Fetches the share of its pixels that falls to one of `height` rows.
     #[inline(always)]
-    fn run(self) {
-        let Change { values, look, form } = self;
-        let Size { width, height } = form.size;
-        if look.mirrored {
-            values.chunks_exact_mut(width).for_each(<[f32]>::reverse);
-        }
-        if look.grey {
-            let (first, rest) = values.split_at_mut(width * height);
-            let (green, last) = rest.split_at_mut(width * height);
-            let (red, blue) = if form.rgb { (first, last) } else { (last, first) };
-            for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
-                let luma = LUMA[0] * *red + LUMA[1] * *green + LUMA[2] * *blue;
-                (*red, *green, *blue) = (luma, luma, luma);
+    fn fetch(self, y: usize, height: usize) {
+        let Some((picture, crop)) = self.0 else { return };
+        let [left, top, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
+        // All rows, even if some of them are not needed: leaving those out takes longer.
+        for row in y * h / height..(y + 1) * h / height {
+            for channel in 0..CHANNELS {
+                prefetch(&picture.row(channel, left, top + row)[..w]);
             }
         }
-        if (look.gain, look.offset) != (1.0, 0.0) {
-            for value in &mut *values {
+    }
+}
+
+/// Changes the rows of a sample by its look, brings them into its form, and puts them where they go.
+struct Finish<'a, 'out> {
+    form: Form,
+    look: &'a Look,
+    out: &'a mut Out<'out>,
+    /// A row of each plane, unless they are made where they go.
+    scratch: &'a mut [f32],
+    ahead: Ahead<'a>,
+}
+
+impl Rows for Finish<'_, '_> {
+    #[inline(always)]
+    fn at(&mut self, y: usize) -> [&mut [f32]; CHANNELS] {
+        let width = self.form.size.width;
+        match &mut *self.out {
+            Out::Floats(out) if !self.form.interleaved => row_of_planes(out, width, y),
+            _ => row_of_planes(self.scratch, width, 0),
+        }
+    }
+
+    #[inline(always)]
+    fn made(&mut self, y: usize) {
+        let (form, look) = (self.form, self.look);
+        let Size { width, height } = form.size;
+        self.ahead.fetch(y, height);
+        let mut rows = self.at(y);
+        change(&mut rows, look, form);
+        let rows = row_of_planes(self.scratch, width, 0);
+        match &mut *self.out {
+            Out::Floats(out) if form.interleaved => interleave(&rows, out, y, |value| value),
+            Out::Floats(_) => {}
+            Out::Bytes(out) if form.interleaved => interleave(&rows, out, y, byte),
+            Out::Bytes(out) => {
+                for (row, out) in rows.into_iter().zip(row_of_planes(out, width, y)) {
+                    for (value, out) in row.iter().zip(out) {
+                        *out = byte(*value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Applies a look to a row of each plane, and normalises them.
+#[inline(always)]
+fn change(rows: &mut [&mut [f32]; CHANNELS], look: &Look, form: Form) {
+    if look.mirrored {
+        rows.iter_mut().for_each(|row| row.reverse());
+    }
+    if look.grey {
+        let [first, green, last] = rows;
+        let (red, blue) = if form.rgb { (first, last) } else { (last, first) };
+        for ((red, green), blue) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
+            let luma = LUMA[0] * *red + LUMA[1] * *green + LUMA[2] * *blue;
+            (*red, *green, *blue) = (luma, luma, luma);
+        }
+    }
+    if (look.gain, look.offset) != (1.0, 0.0) {
+        for row in &mut *rows {
+            for value in row.iter_mut() {
                 *value = (*value * look.gain + look.offset).clamp(0.0, 1.0);
             }
         }
-        if let Some([means, deviations]) = form.normal {
-            let planes = values.chunks_exact_mut(width * height);
-            for (plane, (mean, deviation)) in planes.zip(means.into_iter().zip(deviations)) {
-                for value in plane {
-                    *value = (*value - mean) / deviation;
-                }
+    }
+    if let Some([means, deviations]) = form.normal {
+        for (row, (mean, deviation)) in rows.iter_mut().zip(means.into_iter().zip(deviations)) {
+            for value in row.iter_mut() {
+                *value = (*value - mean) / deviation;
             }
         }
     }
@@ -301,31 +330,19 @@ impl Loops for Change<'_> {
 /// Of red, green and blue: ITU-R BT.601, as Pillow and OpenCV have it.
 const LUMA: [f32; CHANNELS] = [0.299, 0.587, 0.114];
 
-/// Brings the planes of a pixel together.
-struct Interleave<'a> {
-    values: &'a [f32],
-    form: Form,
-    out: &'a mut [f32],
-}
-
-impl Loops for Interleave<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let pixels = self.form.size.values() / CHANNELS;
-        let (first, rest) = self.values.split_at(pixels);
-        let (second, third) = rest.split_at(pixels);
-        let planes = first.iter().zip(second).zip(third);
-        for (out, ((a, b), c)) in self.out.chunks_exact_mut(CHANNELS).zip(planes) {
-            (out[0], out[1], out[2]) = (*a, *b, *c);
-        }
+/// Brings the three values of each pixel of row `y` together.
+#[inline(always)]
+fn interleave<T>(
+    rows: &[&mut [f32]; CHANNELS],
+    out: &mut [T],
+    y: usize,
+    convert: impl Fn(f32) -> T,
+) {
+    let [first, second, third] = rows;
+    let out = out[CHANNELS * first.len() * y..].chunks_exact_mut(CHANNELS);
+    for (((out, a), b), c) in out.zip(first.iter()).zip(second.iter()).zip(third.iter()) {
+        (out[0], out[1], out[2]) = (convert(*a), convert(*b), convert(*c));
     }
-}
-
-/// Makes bytes of values in 0..1, and brings the planes of a pixel together if asked.
-struct ToBytes<'a> {
-    values: &'a [f32],
-    form: Form,
-    out: &'a mut [u8],
 }
 
 /// Added to a value of 0..255, it leaves no room for what is behind the point: the sum is rounded
@@ -335,24 +352,4 @@ const WHOLE: f32 = 12_582_912.0;
 #[inline(always)]
 fn byte(value: f32) -> u8 {
     (value * 255.0 + WHOLE).to_bits() as u8
-}
-
-impl Loops for ToBytes<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let ToBytes { values, form, out } = self;
-        if !form.interleaved {
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = byte(*value);
-            }
-            return;
-        }
-        let pixels = form.size.values() / CHANNELS;
-        let (first, rest) = values.split_at(pixels);
-        let (second, third) = rest.split_at(pixels);
-        let planes = first.iter().zip(second).zip(third);
-        for (out, ((a, b), c)) in out.chunks_exact_mut(CHANNELS).zip(planes) {
-            (out[0], out[1], out[2]) = (byte(*a), byte(*b), byte(*c));
-        }
-    }
 }

@@ -24,13 +24,44 @@ static UNIT: [f32; 256] = {
     table
 };
 
+/// Where the rows of a sample go while they are made, from the top down.
+pub trait Rows {
+    /// Where the row at `y` of each plane goes.
+    fn at(&mut self, y: usize) -> [&mut [f32]; CHANNELS];
+
+    /// Called when these rows have been made.
+    fn made(&mut self, _y: usize) {}
+}
+
+/// The planes of a sample, one behind the other.
+struct Planes<'a> {
+    values: &'a mut [f32],
+    width: usize,
+}
+
+impl Rows for Planes<'_> {
+    #[inline(always)]
+    fn at(&mut self, y: usize) -> [&mut [f32]; CHANNELS] {
+        row_of_planes(self.values, self.width, y)
+    }
+}
+
+/// Row `y` of each of the planes, which are one behind the other.
+#[inline(always)]
+pub fn row_of_planes<T>(planes: &mut [T], width: usize, y: usize) -> [&mut [T]; CHANNELS] {
+    let plane = planes.len() / CHANNELS;
+    let (first, rest) = planes.split_at_mut(plane);
+    let (second, third) = rest.split_at_mut(plane);
+    [first, second, third].map(|plane| &mut plane[y * width..][..width])
+}
+
 /// Renders samples of one size, keeping its scratch buffers between them.
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
-    /// Without SIMD, or when a crop is enlarged: the two rows of a plane of the crop, resized along x,
-    /// that were used last.
-    rows: [Row; 2],
+    /// Without SIMD, or when a crop is enlarged: the two rows of each plane of the crop, resized along
+    /// x, that were used last.
+    kept: [[Row; 2]; CHANNELS],
     /// `None` where the processor has no SIMD that serves.
     shuffles: Option<Shuffles>,
 }
@@ -56,7 +87,7 @@ impl Resizer {
         Resizer {
             across: vec![tap; width],
             down: vec![tap; height],
-            rows: [row(), row()],
+            kept: std::array::from_fn(|_| [row(), row()]),
             shuffles: None,
         }
     }
@@ -67,21 +98,17 @@ impl Resizer {
     /// # Panics
     /// If the crop is empty or leaves the picture, or `sample` has another length.
     pub fn render<'a>(&mut self, picture: impl Into<Picture<'a>>, crop: Crop, sample: &mut [f32]) {
-        self.render_beside(picture, crop, sample, || {});
+        let width = self.across.len();
+        assert_eq!(sample.len(), CHANNELS * width * self.down.len());
+        self.render_rows(picture.into(), crop, Planes { values: sample, width });
     }
 
-    /// The same, with something else done after each row of each plane of the sample.
+    /// The same, row by row.
     ///
     /// # Panics
-    /// As [`Resizer::render`] does.
-    pub fn render_beside<'a>(
-        &mut self,
-        picture: impl Into<Picture<'a>>,
-        crop: Crop,
-        sample: &mut [f32],
-        beside: impl FnMut(),
-    ) {
-        let loops = Render { resizer: self, picture: picture.into(), crop, sample, beside };
+    /// If the crop is empty or leaves the picture.
+    pub fn render_rows(&mut self, picture: Picture<'_>, crop: Crop, rows: impl Rows) {
+        let loops = Render { resizer: self, picture, crop, rows };
         match loops.resizer.shuffles {
             Some(_) => vectorised(loops),
             None => loops.run(),
@@ -89,67 +116,63 @@ impl Resizer {
     }
 }
 
-/// The arguments of [`Resizer::render_beside`].
-struct Render<'a, F> {
+/// The arguments of [`Resizer::render_rows`].
+struct Render<'a, R> {
     resizer: &'a mut Resizer,
     picture: Picture<'a>,
     crop: Crop,
-    sample: &'a mut [f32],
-    beside: F,
+    rows: R,
 }
 
-impl<F: FnMut()> Loops for Render<'_, F> {
+impl<R: Rows> Loops for Render<'_, R> {
     #[inline(always)]
     fn run(self) {
-        let Render { resizer: this, picture, crop, sample, mut beside } = self;
+        let Render { resizer: this, picture, crop, mut rows } = self;
         let (width, height) = (this.across.len(), this.down.len());
-        assert_eq!(sample.len(), CHANNELS * width * height);
         assert!(crop.is_inside(picture.width(), picture.height()));
         let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
-        let planes = sample.chunks_exact_mut(width * height).enumerate();
+        let row = |channel: usize, at: usize| picture.row(channel, x, y + at);
 
         if w == 2 * width && h == 2 * height {
-            for (channel, plane) in planes {
-                for (d, out) in plane.chunks_exact_mut(width).enumerate() {
-                    let [top, bottom] =
-                        [2 * d, 2 * d + 1].map(|at| picture.row(channel, x, y + at));
-                    halve(top, bottom, out);
+            for d in 0..height {
+                for (channel, out) in rows.at(d).into_iter().enumerate() {
+                    halve(row(channel, 2 * d), row(channel, 2 * d + 1), out);
                 }
+                rows.made(d);
             }
             return;
         }
         fill_taps(&mut this.across, w, true);
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
-        for (channel, plane) in planes {
-            let row = |at: usize| picture.row(channel, x, y + at);
-            let rows = this.down.iter().zip(plane.chunks_exact_mut(width));
-            if let Some(shuffles) = shuffles.filter(|_| h >= 2 * height) {
-                for (tap, out) in rows {
-                    shuffles.blend([row(tap.near), row(tap.far)], tap, out);
-                    beside();
-                }
-                continue;
-            }
-            for stale in &mut this.rows {
-                stale.y = None;
-            }
-            for (tap, out) in rows {
-                for y in [tap.near, tap.far] {
-                    // Neighbouring rows have different parity: the two never share a slot.
-                    let slot = &mut this.rows[y % 2];
-                    if slot.y != Some(y) {
-                        match shuffles {
-                            Some(shuffles) => shuffles.across(row(y), &mut slot.values),
-                            None => across(row(y), &this.across, &mut slot.values),
+        // Rows that serve one output row only are blended at once, and not kept.
+        let blends = shuffles.filter(|_| h >= 2 * height);
+        this.kept.as_flattened_mut().iter_mut().for_each(|row| row.y = None);
+        for (d, tap) in this.down.iter().enumerate() {
+            let outs = rows.at(d);
+            if let Some(shuffles) = blends {
+                let both = |channel| [row(channel, tap.near), row(channel, tap.far)];
+                shuffles.blend([both(0), both(1), both(2)], tap, outs);
+            } else {
+                for ((channel, kept), out) in this.kept.iter_mut().enumerate().zip(outs) {
+                    for at in [tap.near, tap.far] {
+                        // Neighbouring rows have different parity: the two never share a slot.
+                        let slot = &mut kept[at % 2];
+                        if slot.y != Some(at) {
+                            match shuffles {
+                                Some(shuffles) => {
+                                    shuffles.across(row(channel, at), &mut slot.values)
+                                }
+                                None => across(row(channel, at), &this.across, &mut slot.values),
+                            }
+                            slot.y = Some(at);
                         }
-                        slot.y = Some(y);
                     }
+                    let [near, far] = [tap.near, tap.far].map(|at| &kept[at % 2].values);
+                    down(near, far, tap, out);
                 }
-                let [near, far] = [tap.near, tap.far].map(|y| &this.rows[y % 2].values);
-                down(near, far, tap, out);
-                beside();
             }
+            rows.made(d);
         }
     }
 }

@@ -15,6 +15,9 @@ mod vectors;
 
 use crate::taps::Tap;
 
+/// Planes that are resized at once, as they have the same taps.
+const CHANNELS: usize = 3;
+
 /// Output values that are made at once.
 pub const LANES: usize = 8;
 
@@ -48,9 +51,9 @@ const LINE: usize = 64;
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 processor has it, and the address is in the slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (bytes, LINE);
@@ -157,20 +160,21 @@ impl Shuffles {
         }
     }
 
-    /// Makes an output row of two rows of a plane, which go on behind their ends. [`prepare`] must
-    /// have said yes.
+    /// Makes an output row of each plane from two of its rows, which go on behind their ends.
+    /// [`prepare`] must have said yes.
     ///
     /// [`prepare`]: Shuffles::prepare
     #[inline(always)]
-    pub fn blend(&self, rows: [&[u8]; 2], down: &Tap, out: &mut [f32]) {
-        assert_eq!(out.len(), self.width);
-        assert!(rows.iter().all(|row| row.len() >= self.reach));
+    pub fn blend(&self, rows: [[&[u8]; 2]; CHANNELS], down: &Tap, outs: [&mut [f32]; CHANNELS]) {
+        assert!(outs.iter().all(|out| out.len() == self.width));
+        assert!(rows.as_flattened().iter().all(|row| row.len() >= self.reach));
         assert!(available());
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         // SAFETY: the vectors are there. Each load of 16 bytes ends at or before `reach`, which no
         // row is shorter than, and each store at or before `width`.
         unsafe {
-            vectors::blend(&self.groups, rows.map(<[u8]>::as_ptr), down, out.as_mut_ptr());
+            let rows = rows.map(|pair| pair.map(<[u8]>::as_ptr));
+            vectors::blend(&self.groups, rows, down, outs.map(<[f32]>::as_mut_ptr));
         }
     }
 }

@@ -6,23 +6,31 @@ use std::arch::x86_64::{
     _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
 };
 
-use super::{Group, REPEAT};
+use super::{CHANNELS, Group, REPEAT};
 use crate::taps::Tap;
 
-/// Makes an output row of two rows.
+/// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// AVX2 and FMA are there. Behind each row the 16 bytes at each base of each group, and in `out` the
-/// eight values from the start of each group on, may be read and written.
+/// AVX2 and FMA are there. Behind each row the 16 bytes at each base of each group, and in each of
+/// `outs` the eight values from the start of each group on, may be read and written.
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mut f32) {
+pub unsafe fn blend(
+    groups: &[Group],
+    rows: [[*const u8; 2]; CHANNELS],
+    down: &Tap,
+    outs: [*mut f32; CHANNELS],
+) {
     let (near_down, far_down) = (_mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
     for group in groups {
-        // SAFETY: the caller's.
-        unsafe {
-            let (near, far) = (across_group(rows[0], group), across_group(rows[1], group));
-            let value = _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
-            _mm256_storeu_ps(out.add(group.start), value);
+        for (rows, out) in rows.iter().zip(outs) {
+            // SAFETY: the caller's.
+            unsafe {
+                let (near, far) = (across_group(rows[0], group), across_group(rows[1], group));
+                let value =
+                    _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
+                _mm256_storeu_ps(out.add(group.start), value);
+            }
         }
     }
 }

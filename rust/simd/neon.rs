@@ -5,28 +5,35 @@ use std::arch::aarch64::{
     vmulq_f32, vqtbl1q_u8, vreinterpretq_u32_u8, vst1q_f32,
 };
 
-use super::{Group, LANES, REPEAT};
+use super::{CHANNELS, Group, LANES, REPEAT};
 use crate::taps::Tap;
 
 /// Output values of half a group.
 const HALF: usize = LANES / 2;
 
-/// Makes an output row of two rows.
+/// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// Behind each row the 16 bytes at each base of each group, and in `out` the eight values from the
-/// start of each group on, may be read and written.
+/// Behind each row the 16 bytes at each base of each group, and in each of `outs` the eight values
+/// from the start of each group on, may be read and written.
 #[target_feature(enable = "neon")]
-pub unsafe fn blend(groups: &[Group], rows: [*const u8; 2], down: &Tap, out: *mut f32) {
+pub unsafe fn blend(
+    groups: &[Group],
+    rows: [[*const u8; 2]; CHANNELS],
+    down: &Tap,
+    outs: [*mut f32; CHANNELS],
+) {
     let (near_down, far_down) = (vdupq_n_f32(down.near_weight), vdupq_n_f32(down.far_weight));
     for group in groups {
         for half in 0..2 {
-            // SAFETY: the caller's.
-            unsafe {
-                let near = across_half(rows[0], group, half);
-                let far = across_half(rows[1], group, half);
-                let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
-                vst1q_f32(out.add(group.start + half * HALF), value);
+            for (rows, out) in rows.iter().zip(outs) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let near = across_half(rows[0], group, half);
+                    let far = across_half(rows[1], group, half);
+                    let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
+                    vst1q_f32(out.add(group.start + half * HALF), value);
+                }
             }
         }
     }
