@@ -148,13 +148,13 @@ def prepare(
 def _plan(
     source: Path, options: Options, limits: Limits | None, *, published: bool, complete: bool
 ) -> Job:
-    """Open the database; raise if it is not the published one or complete, where required."""
+    """Open the database, which must be the published one or complete if that is asked for."""
     database, digest = open_with_digest(source, limits)
     if complete:
         database.require_complete(options.test_persons)
     if published and digest != PUBLISHED_DIGEST:
         raise DatabaseError(
-            [f"{source}: not the published database; to use it anyway, name it with --input"]
+            [f"{source}: not the published database; to use it all the same, name it with --input"]
         )
     return Job.plan(database, digest, options)
 

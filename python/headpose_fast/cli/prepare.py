@@ -63,16 +63,16 @@ def parser() -> argparse.ArgumentParser:
     arguments.adder(source)("--input", arguments.path, "PATH", text)
     text = "use the built-in sample database of rendered heads"
     source.add_argument("--sample", action="store_true", help=text)
-    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: current folder)"
+    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)"
     add("--output", arguments.path, "PATH", text)
     seed = arguments.integer(0, MOST_SEED)
     add("--seed", seed, "N", "seed of the random crops", default=0)
     split = arguments.adder(made.add_mutually_exclusive_group())
-    text = f"people to test on (default: {','.join(map(str, TEST_PERSONS))})"
+    text = f"people to test with (default: {','.join(map(str, TEST_PERSONS))})"
     split("--test-persons", arguments.persons, "N,N,...", text)
     text = (
-        "test on a fold of the database's own protocols: known:1 or known:2 (known faces: that "
-        "series of every person), or unknown:1 to unknown:15 (unknown faces: that person)"
+        "test with a fold of the database's own protocols: known:1 or known:2 (known faces: that "
+        "series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)"
     )
     split("--split", str, "FOLD", text)
     text = (
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         "Python, a twentieth of the size, slower to load"
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
-    flag("--allow-incomplete", help="continue even if published photographs are missing")
+    flag("--allow-incomplete", help="go on although published photographs are missing")
     flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
     text = "upload the finished file to this folder, s3://bucket/folder"
     add("--upload", arguments.address, "ADDRESS", text)
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Do the job, and upload its file on request."""
+    """Do the job, and upload its file if asked for."""
     from headpose_fast.database.photographs import PUBLISHED_DIGEST
     from headpose_fast.sources.finding import download_path
 
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if not options.quiet:
         say(_summary(prepared))
         if options.upload and prepared.kind != "small" and prepared.size > _LARGE:
-            say("note: --pickle small makes a file a twentieth the size, also for any Python")
+            say("note: --pickle small makes a file a twentieth the size, for any Python too")
         if not options.sample and prepared.digest != PUBLISHED_DIGEST:
             say(f"note: this is not the published database: its digest is {prepared.digest}")
     if options.upload is None:
