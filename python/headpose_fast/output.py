@@ -100,10 +100,10 @@ def _clear_abandoned(final: Path) -> None:
     for path in final.parent.iterdir():
         if name.fullmatch(path.name) is None:
             continue
-        # Files that are in use, already gone, or somebody else's are left alone.
+        # What is in use, already gone, or somebody else's is left alone.
         with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
             if sys.platform == "win32":
-                file.close()  # Windows cannot delete an open file: one in use stays.
+                file.close()  # Windows deletes no open file: one in use stays.
                 path.unlink()
             else:
                 import fcntl

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_PASSES = 9999
 
-#: Bytes from which an upload takes minutes at 100 Mbit/s.
+#: Bytes of a file to upload that take minutes at 100 Mbit/s.
 _LARGE = 10**9
 
 _EXAMPLES = """\
@@ -187,7 +187,7 @@ def _summary(prepared: Prepared) -> str:
 
 
 def _sides(prepared: Prepared) -> str:
-    """Say which people or series are trained and tested on, and that none is in both."""
+    """Say which people or series train and test, and that none does both."""
     if set(prepared.train_persons).isdisjoint(prepared.test_persons):
         what, train, test = "person", prepared.train_persons, prepared.test_persons
         prefix = ""

@@ -1,4 +1,4 @@
-"""The options of a job: what its samples follow from, besides the database. NumPy is not needed."""
+"""The options of a job: besides the database, all that determines its samples. Without NumPy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SIZES: dict[int, tuple[int, int]] = {1: (84, 84), 0: (96, 54)}
 
 MOST_SEED = 2**32 - 1
 
-#: Most pixels of a sample's side: a dozen samples, of 3 MB each then, are in memory at once.
+#: Most pixels on a side of a sample: a dozen samples, then of 3 MB each, are in memory at once.
 MOST_SIDE = 512
 
-#: Threads that a caller may ask for.
+#: Most threads that a caller may request.
 MOST_WORKERS = 1024
 
 
@@ -57,7 +57,7 @@ class Options:
         split: str | None,
         size: tuple[int, int] | None,
     ) -> Options:
-        """Make them from the arguments of `prepare`; None means what the original script has."""
+        """Make them from the arguments of `prepare`; None is the original script's value."""
         persons, series = test_with(test_persons, split)
         return cls(
             num_data_aug=index(num_data_aug),
@@ -70,7 +70,7 @@ class Options:
         )
 
     def recorded(self) -> dict[str, Any]:
-        """Return them as a bundle's trailer has them; its arrays have the size."""
+        """Return them as recorded in a bundle's trailer; the size is that of its arrays."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in vars(self).items()
@@ -79,11 +79,11 @@ class Options:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], size: tuple[int, int]) -> Options:
-        """Read what `recorded` gave.
+        """Read what `recorded` returned.
 
         Raises:
-            TypeError: They are not options.
-            ValueError: They are those of other arrays.
+            TypeError: The record does not hold options.
+            ValueError: The options belong to other arrays.
 
         """
         fields = {**record}
@@ -98,7 +98,7 @@ class Options:
 
 
 def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return width and height of the samples: `size`, or the original script's for None.
+    """Return the width and height of the samples: `size`, or the original script's for None.
 
     Raises ValueError if `size` does not have the proportions of the crops, 1:1 or 16:9, or a side
     is not 1 to `MOST_SIDE` pixels.
