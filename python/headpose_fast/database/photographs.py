@@ -29,7 +29,7 @@ class Photograph:
     #: Horizontal angle in degrees, -90 to 90.
     pan: int
     face: FaceBox
-    #: Of the picture in pixels, turned as its EXIF orientation says.
+    #: Size of the picture in pixels, turned according to its EXIF orientation.
     width: int
     height: int
     #: The file's bytes.
@@ -62,7 +62,7 @@ class Database(Sequence[Photograph]):
         return iter(self.photographs)
 
     def _repr_html_(self) -> str:
-        """Describe it in a notebook: how much there is, and photographs spread over it."""
+        """Describe it in a notebook: how much there is, and a selection of photographs."""
         from headpose_fast import notebook
         from headpose_fast.images import photograph_image
 
@@ -80,7 +80,7 @@ class Database(Sequence[Photograph]):
             try:
                 figures.append((caption, photograph_image(photograph.name, photograph.jpeg)))
             except DatabaseError as error:
-                # Show the rest, and what is wrong instead of this picture.
+                # Show the others, and the reason instead of this picture.
                 figures.append((f"{caption}: {error}", None))
         return notebook.page("Database", facts, figures)
 
@@ -91,9 +91,9 @@ class Database(Sequence[Photograph]):
 
     @property
     def digest(self) -> str:
-        """Hash the content, however it is packed: SHA-256 in hexadecimal digits.
+        """A hash of the content, however it is packed: SHA-256 in hexadecimal digits.
 
-        That is of the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
+        It covers the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
         by path. The published database has `PUBLISHED_DIGEST`.
         """
         lines = []
@@ -107,13 +107,13 @@ class Database(Sequence[Photograph]):
     def split(
         self, test_persons: Collection[int] = (), test_series: Collection[int] = ()
     ) -> tuple[tuple[Photograph, ...], tuple[Photograph, ...]]:
-        """Divide them into those to train with and those of the test people or series."""
+        """Return the photographs to train on, and those of the test people or series."""
         tests = [p.person in test_persons or p.series in test_series for p in self.photographs]
         pairs = list(zip(self.photographs, tests, strict=True))
         return tuple(p for p, test in pairs if not test), tuple(p for p, test in pairs if test)
 
     def missing(self) -> dict[tuple[int, int], list[int]]:
-        """Find the published photographs that are missing: numbers by person and series."""
+        """Find the published photographs that are missing: their numbers by person and series."""
         there = {(p.person, p.series, p.number) for p in self.photographs}
         absent = {
             (person, series): [n for n in NUMBERS if (person, series, n) not in there]
@@ -123,7 +123,7 @@ class Database(Sequence[Photograph]):
         return {of: numbers for of, numbers in absent.items() if numbers}
 
     def require_complete(self, test_persons: Collection[int]) -> None:
-        """Raise DatabaseError if published photographs are missing, or all of a test person's."""
+        """Raise DatabaseError if published photographs, or all of a test person's, are missing."""
         missing = self.missing()
         problems = [
             f"{self.path}: person {person:02d} series {series}: missing {_ranges(numbers)}"
@@ -134,7 +134,7 @@ class Database(Sequence[Photograph]):
             problems.insert(
                 0,
                 f"{self.path}: {sum(map(len, missing.values())):,} of the {published:,} published "
-                "photographs are missing (to go on without them: --allow-incomplete)",
+                "photographs are missing (to continue without them: --allow-incomplete)",
             )
         problems += [
             f"{self.path}: test person {person:02d} has no photographs"
@@ -145,7 +145,7 @@ class Database(Sequence[Photograph]):
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers briefly: `00-04, 17`."""
+    """Abbreviate ascending numbers: `00-04, 17`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][-1] == number - 1:

@@ -17,18 +17,18 @@ from headpose_fast.errors import DatabaseError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a database may ask of the machine: whatever exceeds it is refused before it is read.
+    """Limits on what a database may demand: anything that exceeds them is refused unread.
 
-    The published database is far below all of them. A larger one of your own may need larger ones.
+    The published database is far below all of them. A larger one of your own may need other values.
     """
 
-    #: Members of an archive, those included that do not belong to the database.
+    #: Members of an archive, including those that do not belong to the database.
     members: int = 100_000
     #: Bytes of an archive.
     archive_bytes: int = 2 << 30
-    #: Bytes that a gzipped archive unpacks to.
+    #: Bytes that a gzipped archive may unpack to.
     unpacked_bytes: int = 2 << 30
-    #: Bytes that each byte of a gzipped archive may unpack to, beyond 64 MiB that are free. The
+    #: Bytes that each byte of a gzipped archive may unpack to, beyond the first 64 MiB. The
     #: published database unpacks to 1.2 times its size, a bomb to a thousand times.
     expansion: int = 20
     #: Bytes of one photograph. The published ones have 8 to 17 KB.
@@ -42,16 +42,16 @@ class Limits:
 def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
     """Read a database from a `.tar`, `.tar.gz` or `.tgz` archive or a folder, unpacking nothing.
 
-    Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
-    photographs count; whatever else is there is passed over, and links are never followed.
+    Only files in a folder `PersonPP` (or `PersonnePP`) that are named like the database's
+    photographs are read. Everything else is skipped, and links are never followed.
 
     Args:
-        path: The archive, or a folder that holds the `PersonPP` folders, or else has them at some
-            depth, or is one.
-        limits: What it may ask of the machine; None for `Limits()`.
+        path: The archive, or a folder. It may contain the `PersonPP` folders, directly or at some
+            depth, or be one of them.
+        limits: Limits on what it may demand; None for `Limits()`.
 
     Returns:
-        The photographs with their labels. They need not be complete: see `Database.missing`.
+        The photographs with their labels. The set need not be complete: see `Database.missing`.
 
     Raises:
         DatabaseError: The file is not an archive, is damaged, exceeds a limit, or holds a
@@ -87,7 +87,7 @@ def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tu
         base, people = root.resolve().parent, [root.resolve()]
     else:
         base = root
-        # If the folders are here, copies of them further down are ignored.
+        # If the folders are here, copies of them in subfolders are ignored.
         here = [p for p in root.iterdir() if FOLDER.fullmatch(p.name) and not p.is_symlink()]
         people = here or [root]
     for folder, folders, files in chain.from_iterable(os.walk(p, onerror=fail) for p in people):
@@ -116,7 +116,7 @@ class _Pair:
 def _pair(
     path: Path, members: Iterable[tuple[str, bytes]], limits: Limits
 ) -> tuple[Photograph, ...]:
-    """Bring each photograph and its label together."""
+    """Pair each photograph with its label."""
     pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
     problems = []
     for name, content in members:
@@ -144,7 +144,7 @@ def _pair(
         raise DatabaseError(problems)
     if not photographs:
         raise DatabaseError(
-            [f"{path}: no photographs found, which are named like Person01/person01100-90+0.jpg"]
+            [f"{path}: no photographs found; their names are like Person01/person01100-90+0.jpg"]
         )
     return tuple(photographs)
 
@@ -152,7 +152,7 @@ def _pair(
 def _photograph(
     identity: tuple[int, int, int], pair: _Pair, size: tuple[int, int], bad: str | None
 ) -> Photograph:
-    """Make the record of a photograph and its label, or ValueError naming the file at fault."""
+    """Make the record of a photograph and its label; raise ValueError naming the file at fault."""
     for files in (pair.jpegs, pair.labels):
         if len(files) > 1:
             names = " and ".join(sorted(match.string for match, _ in files))

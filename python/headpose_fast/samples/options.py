@@ -57,7 +57,7 @@ class Options:
         split: str | None,
         size: tuple[int, int] | None,
     ) -> Options:
-        """Make them from the arguments of `prepare`; None is the original script's value."""
+        """Make them from the arguments of `prepare`; None means what the original script has."""
         persons, series = test_with(test_persons, split)
         return cls(
             num_data_aug=index(num_data_aug),
@@ -70,7 +70,7 @@ class Options:
         )
 
     def recorded(self) -> dict[str, Any]:
-        """Return them as recorded in a bundle's trailer; the size is that of its arrays."""
+        """Return them as a bundle's trailer has them; its arrays have the size."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in vars(self).items()
@@ -79,11 +79,11 @@ class Options:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], size: tuple[int, int]) -> Options:
-        """Read what `recorded` returned.
+        """Read what `recorded` gave.
 
         Raises:
-            TypeError: The record does not hold options.
-            ValueError: The options belong to other arrays.
+            TypeError: They are not options.
+            ValueError: They are those of other arrays.
 
         """
         fields = {**record}
