@@ -1,4 +1,4 @@
-"""Draws by key: what is shown of which photograph follows from a seed and a key alone."""
+"""Draws by key: which part of which photograph is shown depends only on a seed and a key."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Draws(NamedTuple):
     mirrored: NDArray[np.bool_]
     #: bool (samples,).
     grey: NDArray[np.bool_]
-    #: float32 (samples,): the factor of the values, which are in 0..1.
+    #: float32 (samples,): the factor applied to the values, which are in 0..1.
     gain: NDArray[np.float32]
-    #: float32 (samples,): what is added to them then.
+    #: float32 (samples,): added to the values after that.
     offset: NDArray[np.float32]
     #: Width and height of the samples in pixels.
     size: tuple[int, int]
 
     @classmethod
     def plain(cls, crops: NDArray[np.int32], size: tuple[int, int]) -> Draws:
-        """Draws that change nothing, of crops (samples, 4)."""
+        """Return draws that change nothing, for crops (samples, 4)."""
         count = len(crops)
         return cls(
             np.ascontiguousarray(crops, np.int32),
@@ -48,13 +48,13 @@ class Draws(NamedTuple):
 
 
 def frames_of(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
-    """Return picture width and height and the face box of each: int64 (photographs, 6)."""
+    """Return each picture's width and height and its face box: int64 (photographs, 6)."""
     frames = [(p.width, p.height, *p.face) for p in photographs]
     return np.array(frames, np.int64).reshape(-1, 6)
 
 
 def keys_of(keys: ArrayLike) -> NDArray[np.uint64]:
-    """Return keys as uint64 (keys,). Raises TypeError or ValueError for what are none."""
+    """Return keys as uint64 (keys,). Raises TypeError or ValueError if they are not keys."""
     array = np.asarray(keys)
     if array.size == 0:
         array = array.astype(np.uint64)
@@ -72,11 +72,11 @@ def draw(
     seed: int = 0,
     recipe: Recipe = DEEPLENS,
 ) -> Draws:
-    """Draw a crop and a look for each key: the same, whatever else is drawn, where and when.
+    """Draw a crop and a look for each key, whatever else is drawn, where and when.
 
-    Key `epoch * n + i` belongs to photograph i of n. The numbers are Philox4x32-10's, of J. K.
-    Salmon and others: Parallel Random Numbers: As Easy as 1, 2, 3 (SC11), with the seed as its key
-    and (key, block) as its counter, two words to a double of 53 bits. The first four doubles decide
+    Key `epoch * n + i` belongs to photograph i of n. The numbers come from Philox4x32-10 (J. K.
+    Salmon and others: Parallel Random Numbers: As Easy as 1, 2, 3, SC11), with the seed as its key
+    and (key, block) as its counter, two words per double of 53 bits. The first four doubles decide
     on mirroring, grey, gain and offset; the crop is drawn from those that follow.
 
     Args:
@@ -86,9 +86,9 @@ def draw(
         recipe: What is drawn.
 
     Raises:
-        DatabaseError: Face boxes that are empty, leave the picture, or allow no such crop.
-        ValueError: There are no photographs, or seed or a key is out of range.
-        TypeError: Keys that are not whole numbers.
+        DatabaseError: Face boxes are empty, extend beyond the picture, or allow no such crop.
+        ValueError: There are no photographs, or the seed or a key is out of range.
+        TypeError: Keys are not whole numbers.
 
     """
     if not photographs:
@@ -103,7 +103,7 @@ def draw(
 def draw_frames(
     frames: NDArray[np.int64], keys: ArrayLike, *, seed: int, recipe: Recipe
 ) -> tuple[Draws, list[tuple[int, str]]]:
-    """Draw for frames of `frames_of`, and return what failed, by photograph, too."""
+    """Draw for frames from `frames_of`; also return what failed, by photograph."""
     if not 0 <= seed <= _MOST_SEED:
         raise ValueError(f"seed must be 0 to 2**64 - 1, not {seed}")
     keys = keys_of(keys)
@@ -114,9 +114,9 @@ def draw_frames(
 def draws_of_plan(
     crops: NDArray[np.int32], keys: ArrayLike, size: tuple[int, int] = (84, 84)
 ) -> Draws:
-    """Look keys up in a plan of `plan_crops`: pass k is epoch k.
+    """Look up keys in a plan from `plan_crops`: pass k is epoch k.
 
-    So an epoch has the very samples of a bundle's pass.
+    An epoch then has exactly the samples of a bundle's pass.
 
     Args:
         crops: int32 (passes, photographs, 4).
@@ -130,5 +130,5 @@ def draws_of_plan(
     passes, photographs, _ = crops.shape
     keys = keys_of(keys)
     if len(keys) and int(keys.max()) >= passes * photographs:
-        raise IndexError(f"the plan has {passes} epochs: there is none for key {int(keys.max())}")
+        raise IndexError(f"the plan has {passes} epochs, none of them for key {int(keys.max())}")
     return Draws.plain(crops.reshape(-1, 4)[keys.astype(np.int64)], size)

@@ -1,4 +1,4 @@
-"""All pixels of a database, decoded once, in one file that every process maps."""
+"""All pixels of a database, decoded once into one file that every process maps."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from headpose_fast.progress import Progress, bar
 from headpose_fast.sources.cache import cache_folder, cached_file, keeping
 from headpose_fast.training.draws import frames_of
 
-#: The table and each photograph begin at multiples of so many bytes, and as many follow the last.
+#: The table and each photograph begin at multiples of this many bytes; as many follow the last.
 _ALIGNMENT = 64
 
-#: Bytes of the header, filled up with spaces.
+#: Bytes of the header, padded with spaces.
 _HEADER_BYTES = 256
 
 _FORMAT = 1
 
 
 class Table(NamedTuple):
-    """What is known of photographs, without their pixels."""
+    """What is known about photographs, apart from their pixels."""
 
-    #: int64 (photographs,), as all columns below.
+    #: int64 (photographs,), like all columns down to `pans`.
     persons: NDArray[np.int64]
     series: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
     @classmethod
     def of(cls, database: Database) -> Table:
-        """Take it from a database."""
+        """Make the table of a database."""
         columns = np.array(
             [(p.person, p.series, p.number, p.tilt, p.pan) for p in database], np.int64
         ).reshape(-1, 5)
@@ -53,12 +53,12 @@ class Table(NamedTuple):
 
     @classmethod
     def of_rows(cls, rows: NDArray[np.int64]) -> Table:
-        """Take it from the rows of a file."""
+        """Make the table from the rows of a file."""
         persons, series, numbers, tilts, pans = rows[:, :5].T.copy()
         return cls(persons, series, numbers, tilts, pans, rows[:, 5:11].copy())
 
     def rows(self) -> NDArray[np.int64]:
-        """The rows of a file, the checksums of pixels still 0: (photographs, 12)."""
+        """The rows for a file, with the checksums of the pixels still 0: (photographs, 12)."""
         columns = [*self[:5], *self.frames.T, np.zeros_like(self.persons)]
         return np.stack(columns, axis=1).astype("<i8")
 
@@ -66,15 +66,15 @@ class Table(NamedTuple):
 class PixelStore(Sequence[NDArray[np.uint8]]):
     """The decoded photographs of a database: item i is photograph i, uint8 (H, W, 3), RGB.
 
-    The file is mapped read-only, so that all processes share its memory. It may be deleted at any
-    time; who has it open keeps it. If another program truncates it meanwhile, the system ends this
-    process with SIGBUS.
+    The file is mapped read-only, and all processes share its memory. It may be deleted at any time;
+    processes that have opened it keep their mapping. If another program truncates it meanwhile, the
+    system ends this process with SIGBUS.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
         """Map the store of the database with this digest.
 
-        Raises ValueError if the file is not that, FileNotFoundError if there is none.
+        Raises ValueError if the file is something else, FileNotFoundError if there is none.
         """
         self.path, self.digest = path, digest
         header = _read_header(path)
@@ -88,10 +88,10 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         if len(table_bytes) != 96 * count or zlib.crc32(table_bytes) != header["crc32"]:
             raise ValueError(f"{path}: damaged")
         rows = np.frombuffer(table_bytes, "<i8").astype(np.int64).reshape(count, 12)
-        #: What is known of the photographs.
+        #: What is known about the photographs.
         self.table = Table.of_rows(rows)
         self._checksums = rows[:, 11]
-        #: Of the pictures in pixels: int32 (photographs, 2), width and height.
+        #: Width and height of the pictures in pixels: int32 (photographs, 2).
         self.sizes: NDArray[np.int32] = np.ascontiguousarray(self.table.frames[:, :2], np.int32)
         #: Where the planes blue, green and red of each begin: uint64 (photographs,).
         self.offsets: NDArray[np.uint64]
@@ -108,19 +108,20 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         workers: int | None = None,
         progress: Progress | bool = False,
     ) -> PixelStore:
-        """Open the store of a database, made first if there is none.
+        """Open the store of a database, making it first if there is none.
 
-        The published database's has 926 MB and is made in less than a second.
+        For the published database it has 926 MB and takes about a second to make.
 
         Args:
-            database: Its digest is the store's key.
+            database: The database, whose digest identifies the store.
             path: The file; None for one in the cache folder.
-            workers: Threads; None for as many as there are cores that this process may use.
+            workers: Number of threads; None for one per core that this process may use.
             progress: Called with the number of photographs decoded and the total; True for a bar.
 
         Raises:
             DatabaseError: Photographs are damaged.
             OSError: The file cannot be written or read.
+            ValueError: `path` is an existing file that is not this database's store.
 
         """
         digest = database.digest
@@ -131,7 +132,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         except FileNotFoundError:
             pass
         except ValueError:
-            # What the cache has may be replaced at any time; a file of the user's may not.
+            # A file in the cache may be replaced at any time; a file of the user's may not.
             if own is not None:
                 raise
         with (
@@ -157,7 +158,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         return self._planes(index)[::-1].transpose(1, 2, 0)
 
     def damaged(self) -> list[int]:
-        """Find the photographs whose pixels do not have their checksums: reads all of the file."""
+        """Find the photographs whose pixels do not match their checksums; reads the whole file."""
         return [
             i
             for i in range(len(self))
@@ -170,7 +171,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         return self.pixels[offset : offset + 3 * width * height].reshape(3, height, width)
 
     def __reduce__(self) -> tuple[type[PixelStore], tuple[Path, str]]:
-        """Pickle the path: pixels stay where they are."""
+        """Pickle only path and digest: the pixels stay where they are."""
         return PixelStore, (self.path, self.digest)
 
 
