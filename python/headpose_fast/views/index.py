@@ -1,4 +1,4 @@
-"""An index of a bundle's samples, and other files that belong to a bundle."""
+"""An index of a bundle's samples, and writing files that accompany a bundle."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from headpose_fast.database.photographs import Database
 from headpose_fast.output import output_file, require_writable
 from headpose_fast.views.inspection import Inspection
 
-#: Columns of an index.
+#: The columns of an index.
 _COLUMNS = (
     *("array", "row", "person", "series", "number", "tilt", "pan"),
     *("crop_x", "crop_y", "crop_width", "crop_height"),
@@ -30,7 +30,8 @@ def write_index(
         database: What the bundle was made from.
 
     Raises:
-        BundleError: The bundle does not record its options, or the database is another or None.
+        BundleError: The bundle does not record its options, or `database` is None or a different
+            one.
         OSError: The file cannot be written.
         ValueError: The file would replace the bundle or the database.
 
@@ -52,7 +53,7 @@ def write_beside(
     content: bytes,
     database: Database | None,
 ) -> Path:
-    """Write what belongs to a bundle into a file, complete or not at all.
+    """Write a file that accompanies a bundle, completely or not at all.
 
     Raises:
         OSError: The file cannot be written.
