@@ -25,6 +25,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = Tru
             time, and changes to the arrays stay in memory. But if another program truncates or
             rewrites the file meanwhile, the system ends this process with SIGBUS, or the arrays
             change. If false, the arrays are read into memory, as those of all other kinds are.
+
     Raises:
         ValueError: The file is not a bundle, is damaged, or ends early; or `verify` is true and it
             has no checksums, as is the case for the original script's files.
