@@ -40,8 +40,31 @@ pub struct Limits {
     pub expansion: u64,
 }
 
+/// What is to be done with a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The most bytes that it may have.
+    pub most_bytes: u64,
+    /// Whether its place will do, if the archive is plain.
+    pub by_place: bool,
+}
+
+/// The content of a member.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Where it is in the archive, which is plain.
+    Place {
+        /// Of its first byte.
+        offset: u64,
+        /// In bytes.
+        length: u64,
+    },
+}
+
 /// A member's name and content.
-pub type Member = (String, Vec<u8>);
+pub type Member = (String, Content);
 
 /// Why an archive could not be read.
 #[derive(Debug, Error)]
@@ -69,8 +92,7 @@ impl<E> From<io::Error> for ArchiveError<E> {
     }
 }
 
-/// Reads the regular members that `wanted` knows, in the archive's order: by their names it gives
-/// the most bytes that each may have. Links, devices and folders are never among them. The archive
+/// Reads the regular members that `wanted` knows by their names, in the archive's order. Links, devices and folders are never among them. The archive
 /// is read to its end, so that a gzip checksum that does not fit is found. `poll` is called every
 /// quarter of a megabyte or so.
 ///
@@ -79,7 +101,7 @@ impl<E> From<io::Error> for ArchiveError<E> {
 pub fn read<E>(
     path: &Path,
     limits: Limits,
-    wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
+    wanted: impl FnMut(&str) -> Result<Option<Wanted>, E>,
     poll: impl FnMut() -> Result<(), E>,
 ) -> Result<Vec<Member>, ArchiveError<E>> {
     let metadata = fs::metadata(path)?;
@@ -99,7 +121,7 @@ pub fn read_from<E>(
     file: impl BufRead + Send,
     length: u64,
     limits: Limits,
-    mut wanted: impl FnMut(&str) -> Result<Option<u64>, E>,
+    mut wanted: impl FnMut(&str) -> Result<Option<Wanted>, E>,
     poll: impl FnMut() -> Result<(), E>,
 ) -> Result<Vec<Member>, ArchiveError<E>> {
     if length > limits.archive_bytes {
@@ -115,11 +137,12 @@ fn read_stream<'scope, E>(
     mut file: impl BufRead + Send + 'scope,
     length: u64,
     limits: Limits,
-    wanted: &mut dyn FnMut(&str) -> Result<Option<u64>, E>,
+    wanted: &mut dyn FnMut(&str) -> Result<Option<Wanted>, E>,
     poll: impl FnMut() -> Result<(), E>,
 ) -> Result<Vec<Member>, ArchiveError<E>> {
     let mut most_bytes = limits.unpacked_bytes;
-    let inner: Box<dyn Read + 'scope> = if file.fill_buf()?.starts_with(&GZIP) {
+    let gzipped = file.fill_buf()?.starts_with(&GZIP);
+    let inner: Box<dyn Read + 'scope> = if gzipped {
         let expanded = length.saturating_mul(limits.expansion);
         most_bytes = most_bytes.min(expanded.saturating_add(FREE_BYTES));
         Box::new(Ahead::start(scope, Gzip(Some(GzDecoder::new(file))))?)
@@ -128,7 +151,11 @@ fn read_stream<'scope, E>(
     };
     let meter = Meter { most_bytes, ..Meter::default() };
     let mut stream = Metered { inner, meter: &meter, poll, until_poll: 0, error: None };
-    let result = read_members(&mut stream, &meter, limits.members, wanted);
+    let mut wanted = |name: &str| {
+        let wanted = wanted(name)?;
+        Ok(wanted.map(|wanted| Wanted { by_place: wanted.by_place && !gzipped, ..wanted }))
+    };
+    let result = read_members(&mut stream, &meter, limits.members, &mut wanted);
     // What comes out of the readers in between may not be what went in.
     match (stream.error, meter.refusal.take()) {
         (Some(error), _) => Err(ArchiveError::Caller(error)),
@@ -141,7 +168,7 @@ fn read_members<E>(
     stream: &mut dyn Read,
     meter: &Meter,
     most_members: u64,
-    wanted: &mut dyn FnMut(&str) -> Result<Option<u64>, E>,
+    wanted: &mut dyn FnMut(&str) -> Result<Option<Wanted>, E>,
 ) -> Result<Vec<Member>, ArchiveError<E>> {
     let mut members = Vec::new();
     let mut archive = Archive::new(&mut *stream);
@@ -156,8 +183,8 @@ fn read_members<E>(
         }
         // Folders above may be named in any encoding.
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if let Some(most_bytes) = wanted(&name).map_err(ArchiveError::Caller)?
-            && let Some(content) = read_regular(&mut entry, &name, most_bytes)?
+        if let Some(wanted) = wanted(&name).map_err(ArchiveError::Caller)?
+            && let Some(content) = read_regular(&mut entry, &name, wanted)?
         {
             members.push((name, content));
         }
@@ -175,8 +202,8 @@ fn read_members<E>(
 fn read_regular<E>(
     entry: &mut Entry<'_, impl Read>,
     name: &str,
-    most_bytes: u64,
-) -> Result<Option<Vec<u8>>, ArchiveError<E>> {
+    Wanted { most_bytes, by_place }: Wanted,
+) -> Result<Option<Content>, ArchiveError<E>> {
     let refuse = |what: &str| Err(ArchiveError::Refused(format!("{name}: {what}")));
     let mut sparse = entry.header().entry_type() == EntryType::GNUSparse;
     // Records that cannot be read are ignored, as `tar` does.
@@ -197,12 +224,21 @@ fn read_regular<E>(
         let size = entry.size();
         return refuse(&format!("{size} bytes are more than the {most_bytes} allowed"));
     }
+    let (offset, length) = (entry.raw_file_position(), entry.size());
     let mut content = Vec::new();
-    entry.read_to_end(&mut content)?;
-    if content.len() as u64 == entry.size() {
-        return Ok(Some(content));
+    let read = if by_place {
+        io::copy(entry, &mut io::sink())?
+    } else {
+        entry.read_to_end(&mut content)? as u64
+    };
+    if read == length {
+        return Ok(Some(if by_place {
+            Content::Place { offset, length }
+        } else {
+            Content::Bytes(content)
+        }));
     }
-    let ends = format!("{name} ends after {} of {} bytes", content.len(), entry.size());
+    let ends = format!("{name} ends after {read} of {length} bytes");
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, ends).into())
 }
 

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::crops::Crop;
 use crate::draws::Look;
 use crate::jpeg::{CHANNELS, Photo, PhotoDecoder, Picture};
-use crate::render::{PhotographError, RenderError, Size, require_inside};
+use crate::render::{PhotographError, RenderError, Size, decode, require_inside};
 use crate::resize::{Resizer, Rows, row_of_planes};
 use crate::simd::prefetch;
+use crate::stored::Stored;
 use crate::threads::supervise;
 
 /// Photographs that samples are cut from.
@@ -34,14 +35,14 @@ pub trait Pictures: Sync {
 }
 
 /// JPEG files.
-impl<J: AsRef<[u8]> + Sync> Pictures for [J] {
+impl<J: Stored> Pictures for [J] {
     fn open<'a>(
         &'a self,
         photograph: usize,
         decoder: &mut PhotoDecoder,
         photo: &'a mut Photo,
     ) -> Result<Picture<'a>, PhotographError> {
-        decoder.decode(self[photograph].as_ref(), photo)?;
+        decode(&self[photograph], decoder, photo)?;
         Ok((&*photo).into())
     }
 }

@@ -18,6 +18,7 @@ use crate::file::read_exact_at;
 use crate::jpeg::{CHANNELS, MOST_PIXELS, Photo};
 use crate::render::{PhotographError, Source, require_inside};
 use crate::simd::{Loops, vectorised};
+use crate::stored::Stored;
 use crate::text;
 use crate::threads::in_order;
 
@@ -193,7 +194,7 @@ pub struct Compressed {
 ///
 /// # Errors
 /// What the system says when it starts no thread at all.
-pub fn compress_all<J: AsRef<[u8]> + Sync>(
+pub fn compress_all<J: Stored>(
     jpegs: &[J],
     parts: &[Crop],
     workers: usize,
@@ -218,7 +219,7 @@ pub fn compress_all<J: AsRef<[u8]> + Sync>(
 ///
 /// # Errors
 /// What the system says when it starts no thread at all.
-pub fn compare_all<J: AsRef<[u8]> + Sync>(
+pub fn compare_all<J: Stored>(
     jpegs: &[J],
     parts: &[Crop],
     pieces: &Pieces,

@@ -204,21 +204,49 @@ impl Frame {
     }
 }
 
+/// Words of a [`State`].
+pub const STATE: usize = 624;
+
+/// A place in the stream of random numbers: the words that come next, from which all later ones
+/// follow (MT19937 has that many words of state).
+pub type State = [u32; STATE];
+
 /// The doubles of `numpy.random.RandomState(seed).random_sample()`.
 ///
 /// M. Matsumoto, T. Nishimura: Mersenne Twister (MT19937), seeded by `init_genrand`, two outputs
 /// to a double.
 struct Stream {
+    /// Words that come before those of the generator.
+    first: std::vec::IntoIter<u32>,
     generator: Mt,
     drawn: u64,
 }
 
 impl Stream {
+    fn new(seed: u32) -> Self {
+        Stream { first: Vec::new().into_iter(), generator: Mt::new(seed), drawn: 0 }
+    }
+
+    /// Goes on at a place.
+    fn at(state: &State) -> Self {
+        let generator = Mt::recover(*state).expect("a state has as many words as are needed");
+        Stream { first: Vec::from(*state).into_iter(), generator, drawn: 0 }
+    }
+
+    fn state(&self) -> State {
+        let (mut first, mut generator) = (self.first.clone(), self.generator.clone());
+        std::array::from_fn(|_| first.next().unwrap_or_else(|| generator.next_u32()))
+    }
+
+    fn word(&mut self) -> u32 {
+        self.first.next().unwrap_or_else(|| self.generator.next_u32())
+    }
+
     /// The next double in [0, 1).
     fn next(&mut self) -> f64 {
         self.drawn += 1;
-        let high = self.generator.next_u32();
-        unit(high, self.generator.next_u32())
+        let high = self.word();
+        unit(high, self.word())
     }
 }
 
@@ -242,29 +270,26 @@ pub struct Part<'a> {
     pub passes: usize,
 }
 
-/// Plans the crops of all parts from one stream, pass-major: sample `k * n + i` of a part is pass k
+/// What [`walk`] does with each crop that is drawn, and before it.
+trait Visitor {
+    /// Called before the crop of photograph `i` of a part is drawn, in each pass.
+    fn before(&mut self, part: usize, i: usize, stream: &Stream);
+
+    fn crop(&mut self, crop: Crop);
+}
+
+/// Draws the crops of all parts from one stream, pass-major: sample `k * n + i` of a part is pass k
 /// of photograph i of n. `keep_going` is asked now and then.
-///
-/// # Errors
-/// All photographs that cannot be cropped, found before the first draw, or the one whose crop is
-/// too rare; cancellation.
-pub fn plan(
+fn walk(
     parts: &[Part<'_>],
     ratio: AspectRatio,
-    seed: u32,
+    stream: &mut Stream,
     mut keep_going: impl FnMut() -> bool,
-) -> Result<Vec<Crop>, PlanError> {
-    let frames = || parts.iter().flat_map(|part| part.frames).enumerate();
-    let bad: Vec<_> =
-        frames().filter_map(|(i, frame)| Some((i, frame.check(ratio).err()?))).collect();
-    if !bad.is_empty() {
-        return Err(PlanError::Photographs(bad));
-    }
-    let mut stream = Stream { generator: Mt::new(seed), drawn: 0 };
+    visitor: &mut impl Visitor,
+) -> Result<(), PlanError> {
     let mut next_poll = 0;
-    let mut crops = Vec::new();
     let mut before = 0;
-    for part in parts {
+    for (number, part) in parts.iter().enumerate() {
         for _ in 0..part.passes {
             for (i, frame) in part.frames.iter().enumerate() {
                 if stream.drawn >= next_poll {
@@ -273,13 +298,103 @@ pub fn plan(
                         return Err(PlanError::Cancelled);
                     }
                 }
+                visitor.before(number, i, stream);
                 let crop = frame.draw(ratio, || stream.next());
-                let crop =
-                    crop.map_err(|error| PlanError::Photographs(vec![(before + i, error)]))?;
-                crops.push(crop);
+                visitor
+                    .crop(crop.map_err(|error| PlanError::Photographs(vec![(before + i, error)]))?);
             }
         }
         before += part.frames.len();
+    }
+    Ok(())
+}
+
+/// Keeps all crops.
+impl Visitor for Vec<Crop> {
+    fn before(&mut self, _part: usize, _i: usize, _stream: &Stream) {}
+
+    fn crop(&mut self, crop: Crop) {
+        self.push(crop);
+    }
+}
+
+/// Keeps the states at which stretches of photographs begin.
+struct Starts<'a> {
+    /// Of each part: indices of photographs, ascending.
+    starts: &'a [Vec<usize>],
+    states: Vec<State>,
+}
+
+impl Visitor for Starts<'_> {
+    fn before(&mut self, part: usize, i: usize, stream: &Stream) {
+        if self.starts[part].binary_search(&i).is_ok() {
+            self.states.push(stream.state());
+        }
+    }
+
+    fn crop(&mut self, _crop: Crop) {}
+}
+
+/// Finds all photographs that cannot be cropped, before the first draw.
+fn check_all(parts: &[Part<'_>], ratio: AspectRatio) -> Result<(), PlanError> {
+    let frames = parts.iter().flat_map(|part| part.frames).enumerate();
+    let bad: Vec<_> =
+        frames.filter_map(|(i, frame)| Some((i, frame.check(ratio).err()?))).collect();
+    if bad.is_empty() { Ok(()) } else { Err(PlanError::Photographs(bad)) }
+}
+
+/// Plans the crops of all parts from one stream.
+///
+/// # Errors
+/// All photographs that cannot be cropped, found before the first draw, or the one whose crop is
+/// too rare; cancellation.
+pub fn plan(
+    parts: &[Part<'_>],
+    ratio: AspectRatio,
+    seed: u32,
+    keep_going: impl FnMut() -> bool,
+) -> Result<Vec<Crop>, PlanError> {
+    check_all(parts, ratio)?;
+    let mut crops = Vec::new();
+    walk(parts, ratio, &mut Stream::new(seed), keep_going, &mut crops)?;
+    Ok(crops)
+}
+
+/// Draws the same crops and keeps none: only the states of the stream where stretches of
+/// photographs begin, part by part, pass by pass.
+///
+/// `starts` has the indices of the first photographs of each part's stretches, ascending.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_states(
+    parts: &[Part<'_>],
+    ratio: AspectRatio,
+    seed: u32,
+    starts: &[Vec<usize>],
+    keep_going: impl FnMut() -> bool,
+) -> Result<Vec<State>, PlanError> {
+    check_all(parts, ratio)?;
+    let mut visitor = Starts { starts, states: Vec::new() };
+    walk(parts, ratio, &mut Stream::new(seed), keep_going, &mut visitor)?;
+    Ok(visitor.states)
+}
+
+/// Plans the crops of a stretch of photographs again, from the states at its beginning in each pass.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_stretch(
+    frames: &[Frame],
+    ratio: AspectRatio,
+    states: &[State],
+    mut keep_going: impl FnMut() -> bool,
+) -> Result<Vec<Crop>, PlanError> {
+    let part = [Part { frames, passes: 1 }];
+    check_all(&part, ratio)?;
+    let mut crops = Vec::new();
+    for state in states {
+        walk(&part, ratio, &mut Stream::at(state), &mut keep_going, &mut crops)?;
     }
     Ok(crops)
 }

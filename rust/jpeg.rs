@@ -62,6 +62,8 @@ pub struct Photo {
 pub struct PhotoDecoder {
     /// Blue, green and red of one pixel after the other.
     interleaved: Vec<u8>,
+    /// A photograph's file, if it is not in memory already.
+    pub file: Vec<u8>,
 }
 
 /// The parsed header of a JPEG.
@@ -86,6 +88,19 @@ impl<'a> Header<'a> {
     /// # Errors
     /// What is not a JPEG, not 8-bit grey or colour in Huffman coding, or too large.
     pub fn parse(jpeg: &'a [u8], most_pixels: u64) -> Result<Self, JpegError> {
+        let header = Self::parse_start(jpeg, most_pixels)?;
+        // The decoder does not miss it: what comes after the last block may be cut off.
+        if !jpeg.windows(2).rev().any(|marker| marker == [0xFF, 0xD9]) {
+            return Err(JpegError::NoEnd);
+        }
+        Ok(header)
+    }
+
+    /// The same of a file whose end may be missing, if its header is there.
+    ///
+    /// # Errors
+    /// As [`Header::parse`]; [`JpegError::Damaged`] if the header is not all there.
+    pub fn parse_start(jpeg: &'a [u8], most_pixels: u64) -> Result<Self, JpegError> {
         if jpeg.is_empty() {
             return Err(JpegError::NotJpeg("the file is empty"));
         }
@@ -112,10 +127,6 @@ impl<'a> Header<'a> {
         };
         if let Some(what) = refused {
             return Err(JpegError::Unsupported(what));
-        }
-        // The decoder does not miss it: what comes after the last block may be cut off.
-        if !jpeg.windows(2).rev().any(|marker| marker == [0xFF, 0xD9]) {
-            return Err(JpegError::NoEnd);
         }
         decoder.set_output_format(PixelFormat::Bgr);
         decoder.set_block_smoothing(true); // as libjpeg-turbo has it by default

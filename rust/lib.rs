@@ -27,6 +27,7 @@ pub mod compressed;
 pub mod crops;
 pub mod draws;
 pub mod file;
+pub mod files;
 pub mod jpeg;
 pub mod philox;
 #[cfg(feature = "python")]
@@ -34,6 +35,7 @@ mod py;
 pub mod render;
 pub mod resize;
 mod simd;
+pub mod stored;
 mod taps;
 pub mod text;
 mod threads;

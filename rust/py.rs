@@ -16,7 +16,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::archive::{jpeg_sizes, read_archive};
+    use super::archive::{digests, jpeg_sizes, read_archive};
     #[pymodule_export]
     use super::compressed::{
         compare_photographs, compress_photographs, from_text, render_compressed, to_text,
@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::files::{checksums, compare_with_file, create_file, render_to_file};
     #[pymodule_export]
-    use super::samples::{plan_crops, render_samples};
+    use super::samples::{plan_crops, plan_states, plan_stretch, render_samples};
     #[pymodule_export]
     use super::training::{decode_photographs, draw, render_batch};
 

@@ -14,6 +14,7 @@ use crate::compressed::CompressedError;
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, JpegError, Photo, PhotoDecoder, Picture};
 use crate::resize::Resizer;
+use crate::stored::{Stored, reason};
 use crate::threads::supervise;
 
 /// Size of the rendered samples, in pixels.
@@ -42,15 +43,33 @@ pub trait Source: Sync {
 }
 
 /// JPEG files.
-impl<J: AsRef<[u8]> + Sync> Source for [J] {
+impl<J: Stored> Source for [J] {
     fn count(&self) -> usize {
         self.len()
     }
 
     fn loader(&self) -> impl FnMut(usize, &mut Photo) -> Result<(), PhotographError> {
         let mut decoder = PhotoDecoder::default();
-        move |i, photo| Ok(decoder.decode(self[i].as_ref(), photo)?)
+        move |i, photo| decode(&self[i], &mut decoder, photo)
     }
+}
+
+/// Decodes a photograph, after reading it from wherever it is.
+///
+/// # Errors
+/// It cannot be read or decoded.
+pub fn decode(
+    file: &impl Stored,
+    decoder: &mut PhotoDecoder,
+    photo: &mut Photo,
+) -> Result<(), PhotographError> {
+    let mut buffer = std::mem::take(&mut decoder.file);
+    let decoded = match file.bytes(&mut buffer) {
+        Ok(jpeg) => decoder.decode(jpeg, photo).map_err(PhotographError::from),
+        Err(error) => Err(PhotographError::Unreadable(error)),
+    };
+    decoder.file = buffer;
+    decoded
 }
 
 /// Where the samples of one group of photographs in one pass go.
@@ -99,6 +118,9 @@ impl Run for MemoryRun<'_> {
 /// Why a photograph could not be rendered.
 #[derive(Debug, Error)]
 pub enum PhotographError {
+    /// It could not be read.
+    #[error("cannot be read: {}", reason(.0))]
+    Unreadable(#[source] io::Error),
     /// It could not be decoded.
     #[error(transparent)]
     Jpeg(#[from] JpegError),

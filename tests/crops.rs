@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use headpose_fast::crops::{AspectRatio, Crop, CropError, Frame, Part, PlanError, plan};
+use headpose_fast::crops::{
+    AspectRatio, Crop, CropError, Frame, Part, PlanError, plan, plan_states, plan_stretch,
+};
 
 const BOTH: [AspectRatio; 2] = [AspectRatio::Square, AspectRatio::Wide];
 
@@ -132,4 +134,34 @@ fn errors_say_where_the_box_is() {
         error.to_string(),
         "the face box leaves the picture: centre (10, 144), size 100 x 90 in 384 x 288 pixels"
     );
+}
+
+#[test]
+fn stretches_are_planned_again_from_their_states() {
+    let box_at =
+        |cx: i64| Frame { width: 384, height: 288, cx, cy: 140, face_width: 80, face_height: 90 };
+    let train: Vec<Frame> = (0..40).map(|i| box_at(100 + 5 * i)).collect();
+    let test: Vec<Frame> = (0..7).map(|i| box_at(150 - 9 * i)).collect();
+    let parts = [Part { frames: &train, passes: 30 }, Part { frames: &test, passes: 3 }];
+    let starts = [vec![0, 13, 14], vec![0, 5]];
+    for ratio in [AspectRatio::Square, AspectRatio::Wide] {
+        let whole = plan(&parts, ratio, 3, || true).unwrap();
+        let states = plan_states(&parts, ratio, 3, &starts, || true).unwrap();
+        assert_eq!(states.len(), 30 * 3 + 3 * 2);
+        let (mut row, mut states) = (0, states.into_iter());
+        for (part, starts) in parts.iter().zip(&starts) {
+            let of_part: Vec<_> = states.by_ref().take(part.passes * starts.len()).collect();
+            let count = part.frames.len();
+            for (k, &start) in starts.iter().enumerate() {
+                let end = starts.get(k + 1).copied().unwrap_or(count);
+                let own: Vec<_> = of_part.iter().skip(k).step_by(starts.len()).copied().collect();
+                let again = plan_stretch(&part.frames[start..end], ratio, &own, || true).unwrap();
+                let planned = &whole[row..][..part.passes * count];
+                let expected: Vec<_> =
+                    planned.chunks(count).flat_map(|pass| &pass[start..end]).copied().collect();
+                assert_eq!(again, expected);
+            }
+            row += part.passes * count;
+        }
+    }
 }

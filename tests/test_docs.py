@@ -89,8 +89,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _stand_in(arguments: list[str]) -> list[str]:
-    """Return the options with which a job takes the small database for the published one."""
-    if not is_job(arguments):
+    """Return the options with which a job or an export takes the small database."""
+    if not is_job(arguments) and arguments[0] != "export":
         return []
     named = {"--input", "--sample"}.intersection(arguments)
     return ["--allow-incomplete", *(() if named else ("--input", "HeadPoseImageDatabase.tar.gz"))]

@@ -18,7 +18,7 @@ import pytest
 from conftest import SMALL_DATABASE, command, members, write_tar
 
 import headpose_fast
-from headpose_fast import Limits, pipeline
+from headpose_fast import Limits
 from headpose_fast.database.photographs import PUBLISHED_DIGEST
 from headpose_fast.sources import fetching
 from headpose_fast.sources import finding as download
@@ -147,7 +147,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "PUBLISHED_DIGEST", DIGEST)
-    monkeypatch.setattr(pipeline, "PUBLISHED_DIGEST", DIGEST)
     monkeypatch.setattr(download, "ADDRESSES", ())
     monkeypatch.setattr(fetching, "_BACKOFF", 0)
     return tmp_path / "cache"

@@ -32,25 +32,30 @@ NAME = "HeadPoseData_trn_test_x15_py2.pkl"
 SMALL = ("--allow-incomplete", "--test-persons", "5")
 
 
-def read_notebook() -> nbformat.NotebookNode:
-    path = ROOT / "examples" / "head_pose.ipynb"
+def read_notebook(name: str) -> nbformat.NotebookNode:
+    path = ROOT / "examples" / name
     notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     return notebook
 
 
-def test_the_notebook_is_committed_without_outputs() -> None:
-    cells = read_notebook().cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
+def outputs_of(name: str, folder: Path) -> list[Any]:
+    """Run a notebook in a folder; return the outputs of all its cells."""
+    notebook = read_notebook(name)
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": folder}}
+    ).execute()
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+
+
+@pytest.mark.parametrize("name", ["head_pose.ipynb", "training.ipynb"])
+def test_a_notebook_is_committed_without_outputs(name: str) -> None:
+    code = [cell for cell in read_notebook(name).cells if cell.cell_type == "code"]
     assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)
 
 
-def test_the_notebook_learns_the_poses_of_unseen_people(tmp_path: Path) -> None:
-    notebook = read_notebook()
-    nbclient.NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": tmp_path}}
-    ).execute()
+def test_a_notebook_learns_the_poses_of_unseen_people(tmp_path: Path) -> None:
+    outputs = outputs_of("head_pose.ipynb", tmp_path)
     (tmp_path / "head_pose.pkl").unlink()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", ()) for output in outputs) == 1
     results = ast.literal_eval(outputs[-1].data["text/plain"])
     tilt, pan = results["model"]
@@ -61,6 +66,21 @@ def test_the_notebook_learns_the_poses_of_unseen_people(tmp_path: Path) -> None:
     assert results["constant"] == pytest.approx([31.3, 47.4], abs=0.1)
     for shuffled, constant in zip(results["shuffled"], results["constant"], strict=True):
         assert 0.9 * constant < shuffled < 1.3 * constant
+
+
+def test_a_notebook_leads_to_training_batches(tmp_path: Path) -> None:
+    outputs = outputs_of("training.ipynb", tmp_path)
+    assert sum("image/png" in output.get("data", ()) for output in outputs) == 1
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    # One photograph in eight epochs, mirrored in some of them.
+    (line,) = re.findall("^tilt, pan: (.+)", printed, re.M)
+    assert len(line.split()) == 8
+    assert set(line.split()) == {"+0,-60", "+0,+60"}
+    # Two epochs of other crops.
+    means = re.findall(r"^epoch \d: 35 batches, means (.+) degrees$", printed, re.M)
+    assert len(set(means)) == 2
+    assert "tilt 31.3, pan 47.4 degrees\nright: 1.1% of 558 photographs\n" in printed
+    assert list(tmp_path.iterdir()) == []
 
 
 class Container:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def reference(shared: Path, run: str) -> dict[str, NDArray[np.float32]]:
         return dict(arrays)
 
 
-def frames(photographs: tuple[headpose_fast.Photograph, ...]) -> list[twin.Frame]:
+def frames(photographs: Sequence[headpose_fast.Photograph]) -> list[twin.Frame]:
     return [twin.Frame(384, 288, *photograph.face) for photograph in photographs]
 
 

@@ -546,12 +546,12 @@ def test_a_database_shows_itself_in_a_notebook() -> None:
     exif[0x010E] = "Jane Doe"
     block = exif.tobytes()
     mark = comment + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
-    photographs = [replace(p, jpeg=p.jpeg[:2] + mark + p.jpeg[2:]) for p in small_database]
+    photographs = [replace(p, file=p.jpeg[:2] + mark + p.jpeg[2:]) for p in small_database]
     with Image.open(io.BytesIO(photographs[0].jpeg)) as image:
         assert image.info["comment"] == b"Jane Doe!"
         assert image.getexif()[0x010E] == "Jane Doe"
     name = "<script>alert('&amp;')</script>"
-    photographs[3] = replace(photographs[3], jpeg=b"no JPEG", name=name)
+    photographs[3] = replace(photographs[3], file=b"no JPEG", name=name)
     database = Database(Path(name), tuple(photographs))
     page = Page(database._repr_html_())
     assert page.tags == TAGS | {"img"}

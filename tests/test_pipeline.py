@@ -22,6 +22,7 @@ import headpose_fast
 from headpose_fast import DatabaseError, _core, prepare
 from headpose_fast.bundle.kinds import KINDS, Kind
 from headpose_fast.bundle.placed_files import Places
+from headpose_fast.sources import finding
 
 SMALL: dict[str, Any] = {"test_persons": (5,), "allow_incomplete": True}
 
@@ -364,7 +365,7 @@ def test_the_database_in_the_current_folder_is_found(
     with pytest.raises(DatabaseError, match=r"not the published database.*--input"):
         headpose_fast.prepare(**options)
     folder = headpose_fast.prepare(".", **options)
-    monkeypatch.setattr(headpose_fast.pipeline, "PUBLISHED_DIGEST", folder.digest)
+    monkeypatch.setattr(finding, "PUBLISHED_DIGEST", folder.digest)
     assert headpose_fast.prepare(**options).digest == folder.digest
     # An archive goes first: one in which person 5 is person 6, and trains.
     renamed = {
@@ -375,5 +376,5 @@ def test_the_database_in_the_current_folder_is_found(
     options["test_persons"] = [1]
     digest = headpose_fast.prepare(archive, **options).digest
     assert digest != folder.digest
-    monkeypatch.setattr(headpose_fast.pipeline, "PUBLISHED_DIGEST", digest)
+    monkeypatch.setattr(finding, "PUBLISHED_DIGEST", digest)
     assert headpose_fast.prepare(**options).digest == digest

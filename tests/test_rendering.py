@@ -29,7 +29,9 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def photograph(face: FaceBox, jpeg: bytes, person: int = 1) -> Photograph:
-    ((width, height),), _ = _core.jpeg_sizes([jpeg], 1 << 24)
+    sizes = np.empty((1, 2), np.uint32)
+    _core.jpeg_sizes([jpeg], 1 << 24, sizes, None)
+    width, height = sizes[0].tolist()
     return Photograph(
         f"Person{person:02}/x.jpg", person, 1, 0, 0, 0, face, width, height, jpeg, b""
     )

@@ -74,7 +74,9 @@ def write(path: Path, size: tuple[int, int], train: Part, test: Part) -> Written
         length = FORMS["small"].draft(job).write(path, file, 2, lambda _: None)
     assert length == path.stat().st_size
     images = [
-        render(part.jpegs(), part.crops, aspect_ratio=ratio, size=size).reshape(-1, 3, *size[::-1])
+        render(
+            [p.jpeg for p in part.photographs], part.crops, aspect_ratio=ratio, size=size
+        ).reshape(-1, 3, *size[::-1])
         for part in job.parts
     ]
     return Written(path, job, Bundle(*images, *(part.labels() for part in job.parts)))

@@ -140,7 +140,7 @@ def test_a_store_has_the_pixels_that_pillow_decodes(database: Database, cache: P
     for photograph, pixels in zip(database, store, strict=True):
         assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(photograph.jpeg))))
         assert not pixels.flags.writeable
-    assert store.table.tilts.tolist() == [photograph.tilt for photograph in database]
+    assert store.columns.tilts.tolist() == [photograph.tilt for photograph in database]
     written = store.path.stat().st_mtime_ns
     assert PixelStore.open(database).path.stat().st_mtime_ns == written
     again = pickle.loads(pickle.dumps(store))

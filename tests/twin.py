@@ -138,7 +138,7 @@ def samples(
     return out
 
 
-def labels(tilt_pan: Sequence[tuple[int, int]], passes: int) -> NDArray[np.float32]:
+def labels(tilt_pan: Sequence[tuple[float, float]], passes: int) -> NDArray[np.float32]:
     """(passes * photographs, 2) tilt and pan in units of 90 degrees."""
     once = np.asarray(tilt_pan, np.float32) / np.float32(90)
     return np.tile(once, (passes, 1))

@@ -1,11 +1,12 @@
 from headpose_fast._core import __version__ as __version__
 from headpose_fast.bundle.arrays import Bundle as Bundle
 from headpose_fast.bundle.loading import load as load
+from headpose_fast.database.limits import Limits as Limits
 from headpose_fast.database.names import FaceBox as FaceBox
 from headpose_fast.database.photographs import Database as Database
 from headpose_fast.database.photographs import Photograph as Photograph
-from headpose_fast.database.reading import Limits as Limits
 from headpose_fast.database.reading import open_database as open_database
+from headpose_fast.database.tables import Table as Table
 from headpose_fast.errors import (
     BundleError as BundleError,
 )
@@ -15,6 +16,8 @@ from headpose_fast.errors import (
 from headpose_fast.errors import (
     UploadError as UploadError,
 )
+from headpose_fast.exports.exporting import Exported as Exported
+from headpose_fast.exports.exporting import export as export
 from headpose_fast.pipeline import Prepared as Prepared
 from headpose_fast.pipeline import prepare as prepare
 from headpose_fast.samples.rendering import Crops as Crops
@@ -32,14 +35,17 @@ __all__ = [
     "Crops",
     "Database",
     "DatabaseError",
+    "Exported",
     "FaceBox",
     "Inspection",
     "Limits",
     "Photograph",
     "Prepared",
+    "Table",
     "UploadError",
     "Verified",
     "__version__",
+    "export",
     "inspect",
     "load",
     "open_database",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ __all__ = [
     "compress_photographs",
     "create_file",
     "decode_photographs",
+    "digests",
     "draw",
     "from_text",
     "jpeg_sizes",
     "plan_crops",
+    "plan_states",
+    "plan_stretch",
     "read_archive",
     "render_batch",
     "render_compressed",
@@ -40,6 +43,18 @@ class _Limits(Protocol):
     def unpacked_bytes(self) -> int: ...
     @property
     def expansion(self) -> int: ...
+
+class _Place(Protocol):
+    """Bytes of a file on disk."""
+
+    @property
+    def path(self) -> str | PathLike[str]: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+
+_JpegFile: TypeAlias = bytes | _Place
 
 class _Places(Protocol):
     """Where samples are in a file."""
@@ -147,19 +162,28 @@ class _BatchForm(Protocol):
 def read_archive(
     path: str | PathLike[str],
     limits: _Limits,
-    wanted: Callable[[str], int | None],
-) -> list[tuple[str, bytes]]:
+    wanted: Callable[[str], tuple[int, bool] | None],
+) -> list[tuple[str, bytes | tuple[int, int]]]:
     """Names and contents of the regular members of a tar file, which may be gzipped.
 
-    `wanted` returns the most bytes that the member with a name may have, or None to skip it. Raises
-    OSError if the file cannot be read, ValueError if it is not a complete archive or exceeds a
+    `wanted` returns the most bytes that the member of a name may have, and whether offset and
+    length will do instead of its bytes if the archive is plain; None to skip it. Raises
+    OSError when the file cannot be read, ValueError when it is not a complete archive or exceeds a
     limit, and whatever `wanted` raises.
     """
 
 def jpeg_sizes(
-    jpegs: Sequence[bytes], most_pixels: int
-) -> tuple[list[tuple[int, int]], list[tuple[int, str]]]:
-    """Width and height in pixels, turned as EXIF says; (0, 0) for failures."""
+    files: Sequence[_JpegFile],
+    most_pixels: int,
+    out: NDArray[np.uint32],
+    workers: int | None,
+) -> list[tuple[int, str]]:
+    """Fill `out` (photographs, 2) with width and height in pixels, turned as EXIF says."""
+
+def digests(
+    files: Sequence[_JpegFile], out: NDArray[np.uint8], workers: int | None
+) -> list[tuple[int, str]]:
+    """Fill `out` (files, 32) with the SHA-256 of each file."""
 
 def plan_crops(
     frames: NDArray[np.int64],
@@ -176,8 +200,32 @@ def plan_crops(
     width and height. Part i consists of the next `photographs[i]` of them, in `passes[i]` passes.
     """
 
+def plan_states(
+    frames: NDArray[np.int64],
+    photographs: Sequence[int],
+    passes: Sequence[int],
+    *,
+    aspect_ratio: int,
+    seed: int,
+    starts: Sequence[Sequence[int]],
+    out: NDArray[np.uint32],
+) -> list[tuple[int, str]]:
+    """Fill `out` (stretches, 624) with states where stretches begin, part by part, pass by pass.
+
+    `starts` has the first photographs of each part's stretches, ascending; see `plan_crops`.
+    """
+
+def plan_stretch(
+    frames: NDArray[np.int64],
+    states: NDArray[np.uint32],
+    *,
+    aspect_ratio: int,
+    out: NDArray[np.int32],
+) -> list[tuple[int, str]]:
+    """Fill `out` (passes, photographs, 4) from the states (passes, 624) where a stretch begins."""
+
 def render_samples(
-    jpegs: Sequence[bytes],
+    jpegs: Sequence[_JpegFile],
     crops: NDArray[np.int32],
     out: NDArray[np.float32],
     workers: int | None,
@@ -191,7 +239,7 @@ def create_file(path: str | PathLike[str], length: int) -> None:
     """
 
 def render_to_file(
-    jpegs: Sequence[bytes],
+    jpegs: Sequence[_JpegFile],
     places: _Places,
     path: str | PathLike[str],
     checksums: NDArray[np.uint32],
@@ -205,7 +253,7 @@ def render_to_file(
     """
 
 def compare_with_file(
-    jpegs: Sequence[bytes],
+    jpegs: Sequence[_JpegFile],
     places: _Places,
     path: str | PathLike[str],
     equal: NDArray[np.bool_],
@@ -231,7 +279,7 @@ def from_text(text: bytes) -> bytes:
     """Decode a result of `to_text`, zeros included; ValueError if it is not one."""
 
 def compress_photographs(
-    jpegs: Sequence[bytes],
+    jpegs: Sequence[_JpegFile],
     parts: NDArray[np.int32],
     workers: int | None,
     sink: Callable[[bytes, int], object],
@@ -242,7 +290,7 @@ def compress_photographs(
     """
 
 def compare_photographs(
-    jpegs: Sequence[bytes],
+    jpegs: Sequence[_JpegFile],
     parts: NDArray[np.int32],
     pieces: _Pieces,
     equal: NDArray[np.bool_],
@@ -268,7 +316,7 @@ def draw(
     """Draw for each key, from `frames` (photographs, 6), into the arrays of `out`."""
 
 def render_batch(
-    source: _Pixels | Sequence[bytes],
+    source: _Pixels | Sequence[_JpegFile],
     photographs: NDArray[np.int64],
     draws: _Draws,
     form: _BatchForm,
@@ -278,6 +326,6 @@ def render_batch(
     """Render one sample for each of a list of photographs into `out`."""
 
 def decode_photographs(
-    jpegs: Sequence[bytes], workers: int | None, sink: Callable[[bytes, int], object]
+    jpegs: Sequence[_JpegFile], workers: int | None, sink: Callable[[bytes, int], object]
 ) -> list[tuple[int, str]]:
     """Decode photographs; `sink` receives planes and their CRC-32, in order, until one fails."""

@@ -7,12 +7,19 @@ same job on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.database.photographs import (
+    Database,
+    JpegFile,
+    Photograph,
+    columns_of,
+    files_of,
+)
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import Options
 from headpose_fast.samples.rendering import plan_crops
@@ -27,7 +34,7 @@ class Part:
 
     #: `train` or `test`.
     name: str
-    photographs: tuple[Photograph, ...]
+    photographs: Sequence[Photograph]
     #: int32 (passes, photographs, 4): x, y, width and height in pixels. Row `k * n + i` of the
     #: part's arrays is pass k of photograph i of n.
     crops: NDArray[np.int32]
@@ -42,22 +49,23 @@ class Part:
         """Number of samples."""
         return len(self.crops) * len(self.photographs)
 
-    def jpegs(self) -> list[bytes]:
+    def jpegs(self) -> list[JpegFile]:
         """The photographs' JPEG files."""
-        return [photograph.jpeg for photograph in self.photographs]
+        return files_of(self.photographs)
 
     def labels(self) -> NDArray[np.float32]:
         """Tilt and pan of every sample in units of 90 degrees, divided in float32: (rows, 2)."""
-        once = np.array([(p.tilt, p.pan) for p in self.photographs], np.float32) / np.float32(90)
+        columns = columns_of(self.photographs)
+        once = np.column_stack([columns.tilts, columns.pans]).astype(np.float32) / np.float32(90)
         return np.tile(once, (len(self.crops), 1))
 
     def persons(self) -> tuple[int, ...]:
         """The people in it, ascending."""
-        return tuple(sorted({photograph.person for photograph in self.photographs}))
+        return tuple(np.unique(columns_of(self.photographs).persons).tolist())
 
     def series(self) -> tuple[int, ...]:
         """The series in it, ascending."""
-        return tuple(sorted({photograph.series for photograph in self.photographs}))
+        return tuple(np.unique(columns_of(self.photographs).series).tolist())
 
 
 @dataclass(frozen=True, eq=False)

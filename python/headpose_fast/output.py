@@ -6,8 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from io import FileIO
+from io import BufferedWriter, FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from headpose_fast import _core
 
@@ -18,6 +19,25 @@ def require_writable(target: Path) -> None:
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} to")
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{target}: not a regular file, so it is not replaced")
+
+
+def target_path(output: str | os.PathLike[str] | None, name: str, source: Path) -> Path:
+    """Return the file to write: `output`, or `name` in that folder or, for None, in this one.
+
+    Raises:
+        OSError: A file cannot be put there.
+        ValueError: It would replace the database, `source`.
+
+    """
+    target = Path() if output is None else Path(output)
+    if target.is_dir():
+        target /= name
+    elif output is not None and os.fspath(output).endswith(("/", os.sep)):
+        raise FileNotFoundError(f"{target}: no such folder to write to")
+    require_writable(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target}: the output would replace the database")
+    return target
 
 
 @contextlib.contextmanager
@@ -60,6 +80,23 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(target)
         raise
+
+
+@contextlib.contextmanager
+def streamed_file(target: Path, most: int, *, sync: bool) -> Iterator[BinaryIO]:
+    """Open a file as `output_file` does, to be written from start to end.
+
+    It has room for `most` bytes while it is written, and ends where the block stops writing.
+    """
+    with output_file(target, most, sync=sync) as (_, file):
+        # Unlike the file itself, this writes all that it is given.
+        stream = BufferedWriter(file)
+        try:
+            yield stream
+            stream.flush()
+            file.truncate(stream.tell())
+        finally:
+            stream.detach()
 
 
 def write_all(file: FileIO, data: bytes) -> None:

@@ -9,14 +9,12 @@ from pathlib import Path
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
-from headpose_fast.database.photographs import PUBLISHED_DIGEST
-from headpose_fast.database.reading import Limits
-from headpose_fast.errors import DatabaseError
+from headpose_fast.database.limits import Limits
 from headpose_fast.job import Job
-from headpose_fast.output import output_file, require_writable
+from headpose_fast.output import output_file, target_path
 from headpose_fast.progress import Progress, bar
 from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers
-from headpose_fast.sources.finding import find_database, open_with_digest
+from headpose_fast.sources.finding import find_database, open_as_asked
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,10 @@ def prepare(
     )
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)
-    target = _target(output, source, pickle, options, split)
-    job = _plan(source, options, limits, published=input is None, complete=not allow_incomplete)
+    target = target_path(output, _default_name(pickle, options, split), source)
+    asked = {"published": input is None, "complete": not allow_incomplete}
+    database, digest = open_as_asked(source, limits, options.test_persons, **asked)
+    job = Job.plan(database, digest, options)
     draft = FORMS[pickle].draft(job)
     replaced = target.exists()
     with (
@@ -145,39 +145,11 @@ def prepare(
     )
 
 
-def _plan(
-    source: Path, options: Options, limits: Limits | None, *, published: bool, complete: bool
-) -> Job:
-    """Open the database, which must be the published one or complete if that is asked for."""
-    database, digest = open_with_digest(source, limits)
-    if complete:
-        database.require_complete(options.test_persons)
-    if published and digest != PUBLISHED_DIGEST:
-        raise DatabaseError(
-            [f"{source}: not the published database; to use it all the same, name it with --input"]
-        )
-    return Job.plan(database, digest, options)
-
-
-def _target(
-    output: str | os.PathLike[str] | None,
-    source: Path,
-    kind: Kind,
-    options: Options,
-    split: str | None,
-) -> Path:
-    """Return the file to write, which must not be the database."""
-    target = Path() if output is None else Path(output)
-    if target.is_dir():
-        marks = [f"x{options.num_data_aug}"]
-        if split is not None:
-            marks.append(split.replace(":", ""))
-        if options.size != SIZES[options.aspect_ratio]:
-            marks.append("{}x{}".format(*options.size))
-        target /= f"HeadPoseData_trn_test_{'_'.join(marks)}_{SUFFIXES[kind]}.pkl"
-    elif output is not None and os.fspath(output).endswith(("/", os.sep)):
-        raise FileNotFoundError(f"{target}: no such folder to write to")
-    require_writable(target)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"{target}: the output would replace the database")
-    return target
+def _default_name(kind: Kind, options: Options, split: str | None) -> str:
+    """Return the name of a file in a folder."""
+    marks = [f"x{options.num_data_aug}"]
+    if split is not None:
+        marks.append(split.replace(":", ""))
+    if options.size != SIZES[options.aspect_ratio]:
+        marks.append("{}x{}".format(*options.size))
+    return f"HeadPoseData_trn_test_{'_'.join(marks)}_{SUFFIXES[kind]}.pkl"

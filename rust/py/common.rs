@@ -2,15 +2,35 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use numpy::{PyArray3, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 
 use crate::crops::Crop;
 use crate::render::{self, RenderError, Run, Size, Source};
+use crate::stored::{Place, Stored, reason};
+
+/// A photograph's file: bytes, or the attributes of a place on disk.
+#[derive(FromPyObject)]
+pub enum Jpeg {
+    Bytes(PyBackedBytes),
+    Place { path: PathBuf, offset: u64, length: u64 },
+}
+
+impl Stored for Jpeg {
+    fn start<'a>(&'a self, most: u64, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+        match self {
+            Jpeg::Bytes(bytes) => Ok(bytes),
+            Jpeg::Place { path, offset, length } => {
+                Place { path, offset: *offset, length: *length }.read(most, buffer)
+            }
+        }
+    }
+}
 
 pub type Failures = Vec<(usize, String)>;
 
@@ -23,9 +43,7 @@ pub fn os_error(error: io::Error, path: &Path) -> PyErr {
     match error.raw_os_error() {
         Some(code) => {
             // Rust writes the code behind the reason; Python writes it in front of it.
-            let reason = error.to_string();
-            let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
-            PyOSError::new_err((code, reason, path.as_os_str().to_owned()))
+            PyOSError::new_err((code, reason(&error), path.as_os_str().to_owned()))
         }
         None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
@@ -48,6 +66,15 @@ pub fn crops_of(array: &Bound<'_, PyArray3<i32>>, jpegs: usize) -> PyResult<Vec<
     let crops = array.try_readonly()?;
     let crop = |row: &[i32]| Crop { x: row[0], y: row[1], w: row[2], h: row[3] };
     Ok(crops.as_slice()?.chunks_exact(4).map(crop).collect())
+}
+
+/// The rows of an array, of which there must be so many.
+pub fn rows_of<T, const N: usize>(out: &mut [T], count: usize) -> PyResult<&mut [[T; N]]> {
+    let (rows, rest) = out.as_chunks_mut();
+    if rows.len() == count && rest.is_empty() {
+        return Ok(rows);
+    }
+    Err(PyValueError::new_err("out has another number of rows than what it is for"))
 }
 
 pub fn workers_or_all(workers: Option<NonZeroUsize>) -> io::Result<usize> {

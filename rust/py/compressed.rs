@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use numpy::{PyArray1, PyArray2, PyArray3, PyArray5, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::compressed::{self, Compressed, Piece};
 use crate::crops::Crop;
-use crate::py::common::{Failures, crops_of, failures, keep_going, os_error, run, workers_or_all};
+use crate::py::common::{
+    Failures, Jpeg, crops_of, failures, keep_going, os_error, run, workers_or_all,
+};
 use crate::py::files::as_many;
 use crate::py::samples::runs_of;
 use crate::render::{PhotographError, Source};
@@ -64,7 +65,7 @@ impl Pieces<'_> {
 #[pyfunction]
 pub fn compress_photographs(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     parts: &Bound<'_, PyArray3<i32>>,
     workers: Option<NonZeroUsize>,
     sink: Py<PyAny>,
@@ -95,7 +96,7 @@ pub fn compress_photographs(
 #[pyfunction]
 pub fn compare_photographs(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     parts: &Bound<'_, PyArray3<i32>>,
     pieces: Pieces<'_>,
     equal: &Bound<'_, PyArray1<bool>>,

@@ -10,11 +10,10 @@ use numpy::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 
 use crate::crops::Crop;
 use crate::file::{self, Encoding, Input, Output};
-use crate::py::common::{Failures, crops_of, keep_going, os_error, run, workers_or_all};
+use crate::py::common::{Failures, Jpeg, crops_of, keep_going, os_error, run, workers_or_all};
 use crate::render::Size;
 
 #[pyfunction]
@@ -64,7 +63,7 @@ struct Checked<'py> {
 #[pyo3(signature = (jpegs, places, path, checksums, workers, progress=None))]
 pub fn render_to_file(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     places: Places<'_>,
     path: PathBuf,
     checksums: &Bound<'_, PyArray1<u32>>,
@@ -83,7 +82,7 @@ pub fn render_to_file(
 #[pyfunction]
 pub fn compare_with_file(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     places: Places<'_>,
     path: PathBuf,
     equal: &Bound<'_, PyArray1<bool>>,

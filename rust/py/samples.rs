@@ -8,10 +8,9 @@ use numpy::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 
 use crate::crops::{self, AspectRatio, Crop, Frame, Part, PlanError};
-use crate::py::common::{Failures, crops_of, failures, keep_going, run};
+use crate::py::common::{Failures, Jpeg, crops_of, failures, keep_going, rows_of, run};
 use crate::render::{MemoryRun, Size};
 
 #[pyfunction]
@@ -25,41 +24,120 @@ pub fn plan_crops(
     seed: u32,
     out: &Bound<'_, PyArray2<i32>>,
 ) -> PyResult<Failures> {
-    let ratio = match aspect_ratio {
-        1 => AspectRatio::Square,
-        0 => AspectRatio::Wide,
-        _ => return Err(PyValueError::new_err("aspect_ratio must be 1 or 0")),
-    };
-    let frames = frames.try_readonly()?;
-    let frames: Vec<Frame> = frames.as_slice()?.chunks_exact(6).map(frame).collect();
+    let ratio = ratio_of(aspect_ratio)?;
+    let frames = frames_of(frames)?;
+    let parts = parts_of(&frames, &photographs, &passes)?;
+    let planned = parts.iter().map(|part| part.passes * part.frames.len()).sum();
     let mut out = out.try_readwrite()?;
-    let out = out.as_slice_mut()?;
-    let mut rest = frames.as_slice();
-    let mut split = Vec::new();
-    for (photographs, passes) in photographs.into_iter().zip(passes) {
-        let Some((part, after)) = rest.split_at_checked(photographs) else {
+    let out = rows_of(out.as_slice_mut()?, planned)?;
+    fill(py, out, |poll| crops::plan(&parts, ratio, seed, poll), row_of)
+}
+
+#[pyfunction]
+#[pyo3(signature = (frames, photographs, passes, *, aspect_ratio, seed, starts, out))]
+#[expect(clippy::too_many_arguments)]
+pub fn plan_states(
+    py: Python<'_>,
+    frames: &Bound<'_, PyArray2<i64>>,
+    photographs: Vec<usize>,
+    passes: Vec<usize>,
+    aspect_ratio: u8,
+    seed: u32,
+    starts: Vec<Vec<usize>>,
+    out: &Bound<'_, PyArray2<u32>>,
+) -> PyResult<Failures> {
+    let ratio = ratio_of(aspect_ratio)?;
+    let frames = frames_of(frames)?;
+    let parts = parts_of(&frames, &photographs, &passes)?;
+    let stretches =
+        parts.iter().zip(&starts).map(|(part, starts)| part.passes * starts.len()).sum();
+    let fits = |(part, starts): (&Part<'_>, &Vec<usize>)| {
+        starts.is_sorted_by(|a, b| a < b) && starts.iter().all(|start| *start < part.frames.len())
+    };
+    if starts.len() != parts.len() || !parts.iter().zip(&starts).all(fits) {
+        return Err(PyValueError::new_err("starts and parts do not belong together"));
+    }
+    let mut out = out.try_readwrite()?;
+    let out = rows_of(out.as_slice_mut()?, stretches)?;
+    fill(py, out, |poll| crops::plan_states(&parts, ratio, seed, &starts, poll), |state| state)
+}
+
+#[pyfunction]
+#[pyo3(signature = (frames, states, *, aspect_ratio, out))]
+pub fn plan_stretch(
+    py: Python<'_>,
+    frames: &Bound<'_, PyArray2<i64>>,
+    states: &Bound<'_, PyArray2<u32>>,
+    aspect_ratio: u8,
+    out: &Bound<'_, PyArray3<i32>>,
+) -> PyResult<Failures> {
+    let ratio = ratio_of(aspect_ratio)?;
+    let frames = frames_of(frames)?;
+    let states = states.try_readonly()?;
+    let (states, rest) = states.as_slice()?.as_chunks();
+    if !rest.is_empty() {
+        return Err(PyValueError::new_err("states have 624 words each"));
+    }
+    let mut out = out.try_readwrite()?;
+    let out = rows_of(out.as_slice_mut()?, frames.len() * states.len())?;
+    fill(py, out, |poll| crops::plan_stretch(&frames, ratio, states, poll), row_of)
+}
+
+pub fn ratio_of(aspect_ratio: u8) -> PyResult<AspectRatio> {
+    match aspect_ratio {
+        1 => Ok(AspectRatio::Square),
+        0 => Ok(AspectRatio::Wide),
+        _ => Err(PyValueError::new_err("aspect_ratio must be 1 or 0")),
+    }
+}
+
+fn frames_of(frames: &Bound<'_, PyArray2<i64>>) -> PyResult<Vec<Frame>> {
+    Ok(frames.try_readonly()?.as_slice()?.chunks_exact(6).map(frame).collect())
+}
+
+/// Divides frames into parts of so many photographs and passes.
+fn parts_of<'a>(
+    frames: &'a [Frame],
+    photographs: &[usize],
+    passes: &[usize],
+) -> PyResult<Vec<Part<'a>>> {
+    let mut rest = frames;
+    let mut parts = Vec::new();
+    for (&photographs, &passes) in photographs.iter().zip(passes) {
+        let Some((frames, after)) = rest.split_at_checked(photographs) else {
             return Err(PyValueError::new_err("parts have more photographs than frames"));
         };
-        split.push(Part { frames: part, passes });
+        parts.push(Part { frames, passes });
         rest = after;
     }
-    let planned = split.iter().map(|part| part.passes * part.frames.len()).sum::<usize>();
-    if !rest.is_empty() || out.len() != 4 * planned {
-        return Err(PyValueError::new_err("frames, parts and out do not belong together"));
+    if rest.is_empty() {
+        return Ok(parts);
     }
+    Err(PyValueError::new_err("frames and parts do not belong together"))
+}
+
+/// Plans without the GIL, and fills `out` with what was planned.
+fn fill<T: Send, const N: usize, V>(
+    py: Python<'_>,
+    out: &mut [[V; N]],
+    plan: impl FnOnce(&mut (dyn FnMut() -> bool + Send)) -> Result<Vec<T>, PlanError> + Send,
+    row: impl Fn(T) -> [V; N],
+) -> PyResult<Failures> {
     let mut interrupt = Ok(());
-    let planned = py.detach(|| crops::plan(&split, ratio, seed, || keep_going(&mut interrupt)));
+    let planned = py.detach(|| plan(&mut || keep_going(&mut interrupt)));
     interrupt?;
     match planned {
-        Ok(crops) => {
-            for (out, Crop { x, y, w, h }) in out.chunks_exact_mut(4).zip(crops) {
-                out.copy_from_slice(&[x, y, w, h]);
-            }
+        Ok(planned) => {
+            out.iter_mut().zip(planned).for_each(|(out, planned)| *out = row(planned));
             Ok(Vec::new())
         }
         Err(PlanError::Photographs(errors)) => Ok(failures(errors)),
         Err(PlanError::Cancelled) => unreachable!("cancelled by nothing but an interrupt"),
     }
+}
+
+fn row_of(Crop { x, y, w, h }: Crop) -> [i32; 4] {
+    [x, y, w, h]
 }
 
 /// A row of an array of frames.
@@ -73,7 +151,7 @@ pub fn frame(row: &[i64]) -> Frame {
 #[pyfunction]
 pub fn render_samples(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     crops: &Bound<'_, PyArray3<i32>>,
     out: &Bound<'_, PyArray5<f32>>,
     workers: Option<NonZeroUsize>,

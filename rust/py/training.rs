@@ -6,15 +6,14 @@ use std::ops::ControlFlow;
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::batch::{self, Decoded, Form, Out, Wanted};
-use crate::crops::{AspectRatio, Crop};
+use crate::crops::Crop;
 use crate::draws::{self, Look, Rule};
 use crate::jpeg::{CHANNELS, Photo, Picture};
-use crate::py::common::{Failures, failures, keep_going, workers_or_all};
-use crate::py::samples::frame;
+use crate::py::common::{Failures, Jpeg, failures, keep_going, workers_or_all};
+use crate::py::samples::{frame, ratio_of};
 use crate::render::{RenderError, Size, Source};
 use crate::threads::in_order;
 
@@ -34,9 +33,7 @@ impl Recipe {
     fn check(&self) -> PyResult<draws::Recipe> {
         let rule = match self.aspect_ratio {
             None => Rule::Grown { factor: self.factor, sides: self.sides },
-            Some(1) => Rule::DeepLens(AspectRatio::Square),
-            Some(0) => Rule::DeepLens(AspectRatio::Wide),
-            Some(_) => return Err(PyValueError::new_err("aspect_ratio must be 1 or 0")),
+            Some(ratio) => Rule::DeepLens(ratio_of(ratio)?),
         };
         let Recipe { mirror, grey, gain, offset, .. } = *self;
         Ok(draws::Recipe { rule, mirror, grey, gain, offset })
@@ -101,7 +98,7 @@ pub struct Pixels<'py> {
 #[derive(FromPyObject)]
 pub enum Photographs<'py> {
     Decoded(Pixels<'py>),
-    Jpegs(Vec<PyBackedBytes>),
+    Jpegs(Vec<Jpeg>),
 }
 
 /// The attributes of the form of a batch.
@@ -229,7 +226,7 @@ fn run_batch<P: batch::Pictures + ?Sized>(
 #[pyfunction]
 pub fn decode_photographs(
     py: Python<'_>,
-    jpegs: Vec<PyBackedBytes>,
+    jpegs: Vec<Jpeg>,
     workers: Option<NonZeroUsize>,
     sink: Py<PyAny>,
 ) -> PyResult<Failures> {

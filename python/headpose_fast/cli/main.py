@@ -4,12 +4,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from headpose_fast.cli import inspect, prepare, upload, verify
+from headpose_fast.cli import export, inspect, prepare, upload, verify
 from headpose_fast.cli.talk import say
 from headpose_fast.text import printable
 
 #: By the command line's first word, modules with `parser` and `run`. All else is the job.
-COMMANDS: Mapping[str, ModuleType] = {"inspect": inspect, "verify": verify, "upload": upload}
+COMMANDS: Mapping[str, ModuleType] = {
+    "inspect": inspect,
+    "verify": verify,
+    "upload": upload,
+    "export": export,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(options, parser))
     except MemoryError:
         say("headpose-fast: error: not enough memory")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ModuleNotFoundError) as error:
         for line in str(error).splitlines():
             say(f"headpose-fast: error: {printable(line)}")
     return 1

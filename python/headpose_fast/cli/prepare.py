@@ -6,15 +6,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headpose_fast._core import __version__
 from headpose_fast.bundle.kinds import KINDS
-from headpose_fast.cli import arguments
+from headpose_fast.cli import arguments, databases
 from headpose_fast.cli.talk import print_result, say
 from headpose_fast.cli.upload import send
-from headpose_fast.database.splits import TEST_PERSONS, test_with
+from headpose_fast.database.splits import test_with
 from headpose_fast.samples.options import MOST_SEED, SIZES, sample_size
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ commands:
   headpose-fast inspect FILE   show what is in such a file, or draw it
   headpose-fast verify FILE    check every byte of it
   headpose-fast upload FILE s3://BUCKET/FOLDER
+  headpose-fast export FORM    the database as npz or parquet, for other loaders
 
 examples:
   headpose-fast                               the file for the DeepLens sample
@@ -54,33 +54,18 @@ def parser() -> argparse.ArgumentParser:
     add("--aspect-ratio", int, None, text, choices=SIZES, default=1)
     text = "another size for the samples in pixels, with the same proportions, such as 224x224"
     add("--size", arguments.size, "WxH", text)
-    source = made.add_mutually_exclusive_group()
-    text = (
-        "the database: .tar.gz, .tgz, .tar, a folder, or an http(s) address (default: "
-        "HeadPoseImageDatabase.tar.gz or Person01 in the current folder; if neither is there, it "
-        "is downloaded)"
-    )
-    arguments.adder(source)("--input", arguments.path, "PATH", text)
-    text = "use the built-in sample database of rendered heads"
-    source.add_argument("--sample", action="store_true", help=text)
+    databases.add_database(made)
     text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)"
     add("--output", arguments.path, "PATH", text)
     seed = arguments.integer(0, MOST_SEED)
     add("--seed", seed, "N", "seed of the random crops", default=0)
-    split = arguments.adder(made.add_mutually_exclusive_group())
-    text = f"people to test with (default: {','.join(map(str, TEST_PERSONS))})"
-    split("--test-persons", arguments.persons, "N,N,...", text)
-    text = (
-        "test with a fold of the database's own protocols: known:1 or known:2 (known faces: that "
-        "series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)"
-    )
-    split("--split", str, "FOLD", text)
+    databases.add_split(made)
     text = (
         "any: loads in any Python; py2: in Python 2.7; py3: in Python 3, fastest; small: in any "
         "Python, a twentieth of the size, slower to load"
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
-    flag("--allow-incomplete", help="go on although published photographs are missing")
+    databases.add_allow_incomplete(made)
     flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
     text = "upload the finished file to this folder, s3://bucket/folder"
     add("--upload", arguments.address, "ADDRESS", text)
@@ -93,21 +78,14 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Do the job, and upload its file if asked for."""
-    from headpose_fast.database.photographs import PUBLISHED_DIGEST
-    from headpose_fast.sources.finding import download_path
-
     _require_consistent(options, parser)
-    if options.sample:
-        options.input = _sample(options)
-    if not options.quiet and (path := download_path(options.input)):
-        say(f"downloading the database; it will be kept as {path}")
+    databases.settle_input(options)
     prepared = _prepare(options)
     if not options.quiet:
         say(_summary(prepared))
         if options.upload and prepared.kind != "small" and prepared.size > _LARGE:
             say("note: --pickle small makes a file a twentieth the size, for any Python too")
-        if not options.sample and prepared.digest != PUBLISHED_DIGEST:
-            say(f"note: this is not the published database: its digest is {prepared.digest}")
+        databases.note_unpublished(prepared.digest, options)
     if options.upload is None:
         return print_result(prepared.path, asdict(prepared), options)
     status = 0 if options.json else print_result(prepared.path, {}, options)
@@ -124,14 +102,6 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
     if options.upload_args and options.upload is None:
         parser.error("--upload-args needs --upload")
     arguments.require_once(options, parser)
-
-
-def _sample(options: argparse.Namespace) -> Path:
-    from headpose_fast.progress import bar
-    from headpose_fast.sources.sample import sample_database
-
-    with bar("sample database", " photographs", not options.quiet) as progress:
-        return sample_database(progress)
 
 
 def _prepare(options: argparse.Namespace) -> Prepared:

@@ -9,46 +9,28 @@ from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from headpose_fast import _core
+from headpose_fast.database.limits import Limits
 from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
-from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.database.photographs import Database, JpegFile, Photograph, Place
+from headpose_fast.database.tables import SUFFIXES, Table, read_table
 from headpose_fast.errors import DatabaseError
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits on what a database may demand: anything that exceeds them is refused unread.
-
-    The published database is far below all of them. A larger one of your own may need other values.
-    """
-
-    #: Members of an archive, including those that do not belong to the database.
-    members: int = 100_000
-    #: Bytes of an archive.
-    archive_bytes: int = 2 << 30
-    #: Bytes that a gzipped archive may unpack to.
-    unpacked_bytes: int = 2 << 30
-    #: Bytes that each byte of a gzipped archive may unpack to, beyond the first 64 MiB. The
-    #: published database unpacks to 1.2 times its size, a bomb to a thousand times.
-    expansion: int = 20
-    #: Bytes of one photograph. The published ones have 8 to 17 KB.
-    photograph_bytes: int = 32 << 20
-    #: Pixels of one photograph, 2**26 at most. The published ones have 384 x 288.
-    photograph_pixels: int = 1 << 24
-    #: Bytes of one label. The published ones have 42 to 47.
-    label_bytes: int = 4096
-
-
 def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
-    """Read a database from a `.tar`, `.tar.gz` or `.tgz` archive or a folder, unpacking nothing.
+    """Read a database from an archive or a folder, unpacking nothing, or from a table.
 
-    Only files in a folder `PersonPP` (or `PersonnePP`) that are named like the database's
-    photographs are read. Everything else is skipped, and links are never followed.
+    Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
+    photographs count; whatever else is there is passed over, and links are never followed.
+    Photographs in a folder, a plain archive or beside a table are read when they are rendered.
 
     Args:
-        path: The archive, or a folder. It may contain the `PersonPP` folders, directly or at some
-            depth, or be one of them.
-        limits: Limits on what it may demand; None for `Limits()`.
+        path: The archive (`.tar`, `.tar.gz` or `.tgz`), or a folder that holds the `PersonPP`
+            folders, or else has them at some depth, or is one; or a table, `.csv` or `.parquet`,
+            which docs/tables.md describes, as a path or a `Table`.
+        limits: What it may ask of the machine; None for `Limits()`.
 
     Returns:
         The photographs with their labels. The set need not be complete: see `Database.missing`.
@@ -60,26 +42,35 @@ def open_database(path: str | os.PathLike[str], limits: Limits | None = None) ->
         OSError: `path` cannot be read.
 
     """
-    path = Path(path)
     limits = limits or Limits()
+    if isinstance(path, Table) or os.fspath(path).lower().endswith(SUFFIXES):
+        return read_table(path if isinstance(path, Table) else Table(path), limits)
+    path = Path(path)
 
-    def wanted(name: str) -> int | None:
+    def wanted(name: str) -> tuple[int, bool] | None:
+        """Return the most bytes of a member, and whether its place will do; None to skip it."""
         match = NAME.fullmatch(name)
         if match is None or name[0] == "/" or ".." in name.split("/"):
             return None
-        return limits.photograph_bytes if match["kind"] == "jpg" else limits.label_bytes
+        is_photograph = match["kind"] == "jpg"
+        return limits.photograph_bytes if is_photograph else limits.label_bytes, is_photograph
 
     try:
         if path.is_dir():
             members = list(_read_folder(path, wanted))
         else:
-            members = _core.read_archive(path, limits, wanted)
+            members = [
+                (name, content if isinstance(content, bytes) else Place(str(path), *content))
+                for name, content in _core.read_archive(path, limits, wanted)
+            ]
     except ValueError as error:
         raise DatabaseError([f"{path}: {error}"]) from None
     return Database(path, _pair(path, members, limits))
 
 
-def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
+def _read_folder(
+    root: Path, wanted: Callable[[str], tuple[int, bool] | None]
+) -> Iterator[tuple[str, JpegFile]]:
     def fail(error: OSError) -> NoReturn:
         raise error
 
@@ -96,25 +87,27 @@ def _read_folder(root: Path, wanted: Callable[[str], int | None]) -> Iterator[tu
         for file in sorted(files):
             name = f"{relative}/{file}"
             path = Path(folder, file)
-            most = wanted(name)
-            if most is not None and not path.is_symlink() and path.is_file():
+            allowed = wanted(name)
+            if allowed is not None and not path.is_symlink() and path.is_file():
+                most, by_place = allowed
                 with path.open("rb") as opened:
-                    content = opened.read(most + 1)
-                if len(content) > most:
+                    length = os.fstat(opened.fileno()).st_size
+                    content = b"" if by_place else opened.read(most + 1)
+                if max(length, len(content)) > most:
                     raise ValueError(f"{name}: more than the {most} bytes allowed")
-                yield name, content
+                yield name, Place(str(path), 0, length) if by_place else content
 
 
 @dataclass(slots=True)
 class _Pair:
     """The files found for one person, series and number."""
 
-    jpegs: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
+    jpegs: list[tuple[re.Match[str], JpegFile]] = field(default_factory=list)
     labels: list[tuple[re.Match[str], bytes]] = field(default_factory=list)
 
 
 def _pair(
-    path: Path, members: Iterable[tuple[str, bytes]], limits: Limits
+    path: Path, members: Iterable[tuple[str, JpegFile]], limits: Limits
 ) -> tuple[Photograph, ...]:
     """Pair each photograph with its label."""
     pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
@@ -128,16 +121,19 @@ def _pair(
         except ValueError as error:
             problems.append(f"{name}: {error}")
             continue
-        (pair.jpegs if match["kind"] == "jpg" else pair.labels).append((match, content))
+        if match["kind"] == "jpg":
+            pair.jpegs.append((match, content))
+        elif isinstance(content, bytes):
+            pair.labels.append((match, content))
 
     found = sorted(pairs.items())
     jpegs = [pair.jpegs[0][1] if pair.jpegs else b"" for _, pair in found]
-    sizes, failures = _core.jpeg_sizes(jpegs, limits.photograph_pixels)
-    bad = dict(failures)
+    sizes = np.zeros((len(jpegs), 2), np.uint32)
+    bad = dict(_core.jpeg_sizes(jpegs, limits.photograph_pixels, sizes, None))
     photographs = []
     for i, (identity, pair) in enumerate(found):
         try:
-            photographs.append(_photograph(identity, pair, sizes[i], bad.get(i)))
+            photographs.append(_photograph(identity, pair, sizes[i].tolist(), bad.get(i)))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -150,7 +146,7 @@ def _pair(
 
 
 def _photograph(
-    identity: tuple[int, int, int], pair: _Pair, size: tuple[int, int], bad: str | None
+    identity: tuple[int, int, int], pair: _Pair, size: list[int], bad: str | None
 ) -> Photograph:
     """Make the record of a photograph and its label; raise ValueError naming the file at fault."""
     for files in (pair.jpegs, pair.labels):
@@ -171,13 +167,18 @@ def _photograph(
         face = parse_label(text, f"{label['stem']}.jpg")
     except ValueError as error:
         raise ValueError(f"{label.string}: {error}") from None
+    width, height = size
+    person, series, number = identity
     return Photograph(
         photograph.string,
-        *identity,
+        person,
+        series,
+        number,
         TILT_OF[photograph["tilt"]],
         PAN_OF[photograph["pan"]],
         face,
-        *size,
+        width,
+        height,
         jpeg,
         text,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core
-from headpose_fast.database.photographs import Photograph
+from headpose_fast.database.photographs import Photograph, Rows, columns_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import (
     SIZES,
@@ -62,21 +62,30 @@ def plan_crops(
     if min(num_data_aug, num_data_aug_val) < 0:
         raise ValueError("the numbers of passes must not be negative")
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
-    photographs = [*train, *test]
-    if not all(isinstance(value, int) for p in photographs for value in p.face):
-        raise TypeError("face boxes must be of whole pixels")
-    frames = np.array([(p.width, p.height, *p.face) for p in photographs], np.int64).reshape(-1, 6)
+    frames = np.concatenate([_frames(train), _frames(test)])
     in_part, passes = [len(train), len(test)], [num_data_aug, num_data_aug_val]
     counts = [len(train) * num_data_aug, len(test) * num_data_aug_val]
     out = np.empty((sum(counts), 4), np.int32)
     failures = _core.plan_crops(
         frames, in_part, passes, aspect_ratio=aspect_ratio, seed=seed, out=out
     )
-    raise_failures(photographs, failures)
+    if failures:
+        names = [(train[i] if i < len(train) else test[i - len(train)]).name for i, _ in failures]
+        raise DatabaseError(
+            [f"{name}: {why}" for name, (_, why) in zip(names, failures, strict=True)]
+        )
     return Crops(
         out[: counts[0]].reshape(num_data_aug, len(train), 4),
         out[counts[0] :].reshape(num_data_aug_val, len(test), 4),
     )
+
+
+def _frames(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
+    if isinstance(photographs, Rows):
+        return photographs.columns.frames
+    if not all(isinstance(value, int) for p in photographs for value in p.face):
+        raise TypeError("face boxes must be of whole pixels")
+    return columns_of(photographs).frames
 
 
 def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:

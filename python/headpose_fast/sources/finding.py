@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from headpose_fast.database.limits import Limits
 from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
-from headpose_fast.database.reading import Limits, open_database
+from headpose_fast.database.reading import open_database
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
 from headpose_fast.sources.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
@@ -94,6 +95,28 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
             advice = f"{path}: a copy in the cache; if it is damaged, delete it to get another"
             raise DatabaseError([advice, *error.problems]) from None
         raise
+    return database, digest
+
+
+def open_as_asked(
+    path: Path,
+    limits: Limits | None,
+    test_persons: Collection[int],
+    *,
+    published: bool,
+    complete: bool,
+) -> tuple[Database, str]:
+    """Open a database and hash it; it must be the published one or complete if that is asked for.
+
+    Raises as `open_with_digest` and `Database.require_complete` do.
+    """
+    database, digest = open_with_digest(path, limits)
+    if complete:
+        database.require_complete(test_persons)
+    if published and digest != PUBLISHED_DIGEST:
+        raise DatabaseError(
+            [f"{path}: not the published database; to use it all the same, name it with --input"]
+        )
     return database, digest
 
 

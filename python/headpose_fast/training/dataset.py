@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database, Photograph
+from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database, Photograph, columns_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.sources.finding import find_database, open_with_digest
 from headpose_fast.training import labels
 from headpose_fast.training.draws import Draws, draw_frames, draws_of_plan, keys_of
-from headpose_fast.training.pixels import PixelStore, Table, default_path
+from headpose_fast.training.pixels import PixelStore, default_path
 from headpose_fast.training.protocols import Protocol, fold_of
 from headpose_fast.training.recipes import DEEPLENS, Recipe
 from headpose_fast.training.rendering import Batch, Form, Source, render_form
@@ -32,8 +32,8 @@ class _Opened(NamedTuple):
     indices: NDArray[np.int64]
     #: Those of the part, like `tilts` and `pans`.
     frames: NDArray[np.int64]
-    tilts: NDArray[np.int64]
-    pans: NDArray[np.int64]
+    tilts: NDArray[np.float64]
+    pans: NDArray[np.float64]
 
 
 class Samples:
@@ -164,13 +164,13 @@ class Samples:
         source: PixelStore | Database
         if not self._store:
             source = database or self._database()
-            table = Table.of(source)
+            columns = columns_of(source.photographs)
         else:
             source = self._pixels(database)
-            table = source.table
-        fold = fold_of(table, self._protocol, self._fold, self.seed)
+            columns = source.columns
+        fold = fold_of(columns, self._protocol, self._fold, self.seed)
         indices = fold.train if self._split == "train" else fold.test
-        parts = table.frames[indices].copy(), table.tilts[indices], table.pans[indices]
+        parts = columns.frames[indices].copy(), columns.tilts[indices], columns.pans[indices]
         return _Opened(source, indices, *parts)
 
     def _pixels(self, database: Database | None) -> PixelStore:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headpose_fast import _core
-from headpose_fast.database.photographs import Photograph
+from headpose_fast.database.photographs import Photograph, columns_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.training.recipes import DEEPLENS, Recipe
 
@@ -45,12 +45,6 @@ class Draws(NamedTuple):
             np.zeros(count, np.float32),
             size,
         )
-
-
-def frames_of(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
-    """Return each picture's width and height and its face box: int64 (photographs, 6)."""
-    frames = [(p.width, p.height, *p.face) for p in photographs]
-    return np.array(frames, np.int64).reshape(-1, 6)
 
 
 def keys_of(keys: ArrayLike) -> NDArray[np.uint64]:
@@ -93,7 +87,7 @@ def draw(
     """
     if not photographs:
         raise ValueError("there are no photographs to draw from")
-    draws, failures = draw_frames(frames_of(photographs), keys, seed=seed, recipe=recipe)
+    draws, failures = draw_frames(columns_of(photographs).frames, keys, seed=seed, recipe=recipe)
     if failures:
         reasons = dict(failures)
         raise DatabaseError([f"{photographs[i].name}: {reasons[i]}" for i in sorted(reasons)])
@@ -103,7 +97,7 @@ def draw(
 def draw_frames(
     frames: NDArray[np.int64], keys: ArrayLike, *, seed: int, recipe: Recipe
 ) -> tuple[Draws, list[tuple[int, str]]]:
-    """Draw for frames from `frames_of`; also return what failed, by photograph."""
+    """Draw for frames of `Columns`, and return what failed, by photograph, too."""
     if not 0 <= seed <= _MOST_SEED:
         raise ValueError(f"seed must be 0 to 2**64 - 1, not {seed}")
     keys = keys_of(keys)

@@ -8,17 +8,17 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, overload
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core
-from headpose_fast.database.photographs import Database
+from headpose_fast.database.columns import Columns
+from headpose_fast.database.photographs import Database, columns_of, files_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress, bar
 from headpose_fast.sources.cache import cache_folder, cached_file, keeping
-from headpose_fast.training.draws import frames_of
 
 #: The table and each photograph begin at multiples of this many bytes; as many follow the last.
 _ALIGNMENT = 64
@@ -26,41 +26,7 @@ _ALIGNMENT = 64
 #: Bytes of the header, padded with spaces.
 _HEADER_BYTES = 256
 
-_FORMAT = 1
-
-
-class Table(NamedTuple):
-    """What is known about photographs, apart from their pixels."""
-
-    #: int64 (photographs,), like all columns down to `pans`.
-    persons: NDArray[np.int64]
-    series: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    #: In degrees.
-    tilts: NDArray[np.int64]
-    pans: NDArray[np.int64]
-    #: int64 (photographs, 6): picture width and height; centre, width and height of the face box.
-    frames: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, database: Database) -> Table:
-        """Make the table of a database."""
-        columns = np.array(
-            [(p.person, p.series, p.number, p.tilt, p.pan) for p in database], np.int64
-        ).reshape(-1, 5)
-        persons, series, numbers, tilts, pans = columns.T.copy()
-        return cls(persons, series, numbers, tilts, pans, frames_of(database))
-
-    @classmethod
-    def of_rows(cls, rows: NDArray[np.int64]) -> Table:
-        """Make the table from the rows of a file."""
-        persons, series, numbers, tilts, pans = rows[:, :5].T.copy()
-        return cls(persons, series, numbers, tilts, pans, rows[:, 5:11].copy())
-
-    def rows(self) -> NDArray[np.int64]:
-        """The rows for a file, with the checksums of the pixels still 0: (photographs, 12)."""
-        columns = [*self[:5], *self.frames.T, np.zeros_like(self.persons)]
-        return np.stack(columns, axis=1).astype("<i8")
+_FORMAT = 2
 
 
 class PixelStore(Sequence[NDArray[np.uint8]]):
@@ -87,15 +53,15 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         table_bytes = self.pixels[_HEADER_BYTES : _HEADER_BYTES + 96 * count].tobytes()
         if len(table_bytes) != 96 * count or zlib.crc32(table_bytes) != header["crc32"]:
             raise ValueError(f"{path}: damaged")
-        rows = np.frombuffer(table_bytes, "<i8").astype(np.int64).reshape(count, 12)
-        #: What is known about the photographs.
-        self.table = Table.of_rows(rows)
-        self._checksums = rows[:, 11]
-        #: Width and height of the pictures in pixels: int32 (photographs, 2).
-        self.sizes: NDArray[np.int32] = np.ascontiguousarray(self.table.frames[:, :2], np.int32)
+        rows = np.frombuffer(table_bytes, "<f8").astype(np.float64).reshape(count, 12)
+        #: What is known of the photographs.
+        self.columns = Columns.of_rows(rows)
+        self._checksums = rows[:, 11].astype(np.int64)
+        #: Of the pictures in pixels: int32 (photographs, 2), width and height.
+        self.sizes: NDArray[np.int32] = np.ascontiguousarray(self.columns.frames[:, :2], np.int32)
         #: Where the planes blue, green and red of each begin: uint64 (photographs,).
         self.offsets: NDArray[np.uint64]
-        self.offsets, end = _places(self.table.frames)
+        self.offsets, end = _places(self.columns.frames)
         if len(self.pixels) != end + _ALIGNMENT:
             raise ValueError(f"{path}: damaged")
 
@@ -212,8 +178,8 @@ def _writing(target: Path, *, in_cache: bool) -> Iterator[Path]:
 def _write(
     part: Path, database: Database, digest: str, workers: int | None, report: Progress | None
 ) -> None:
-    rows = Table.of(database).rows()
-    offsets, end = _places(rows[:, 5:11])
+    columns = columns_of(database.photographs)
+    offsets, end = _places(columns.frames)
     checksums: list[int] = []
     with part.open("wb") as file:
 
@@ -224,15 +190,15 @@ def _write(
             if report:
                 report(len(checksums), len(offsets))
 
-        failures = _core.decode_photographs([p.jpeg for p in database], workers, sink)
+        failures = _core.decode_photographs(files_of(database.photographs), workers, sink)
         if failures:
             raise DatabaseError([f"{database[i].name}: {why}" for i, why in failures])
         file.truncate(end + _ALIGNMENT)
-        rows[:, 11] = checksums
+        rows = np.column_stack([columns.rows(), checksums]).astype("<f8")
         _write_table(file, rows, digest)
 
 
-def _write_table(file: BinaryIO, rows: NDArray[np.int64], digest: str) -> None:
+def _write_table(file: BinaryIO, rows: NDArray[np.float64], digest: str) -> None:
     table = rows.tobytes()
     header = {
         "format": _FORMAT,

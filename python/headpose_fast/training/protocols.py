@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headpose_fast.database.photographs import Database
+from headpose_fast.database.columns import Columns
+from headpose_fast.database.photographs import Database, columns_of
 from headpose_fast.database.splits import TEST_PERSONS
-from headpose_fast.training.pixels import Table
 
 Protocol = Literal["deeplens", "known", "unknown", "random5"]
 
@@ -31,7 +31,7 @@ class Fold(NamedTuple):
 
 
 def folds(
-    database: Database | Table, protocol: Protocol = "deeplens", *, seed: int = 0
+    database: Database | Columns, protocol: Protocol = "deeplens", *, seed: int = 0
 ) -> tuple[Fold, ...]:
     """Divide a database into photographs to train on and to test on.
 
@@ -47,19 +47,19 @@ def folds(
         ValueError: The protocol is unknown, or a part of a fold would be empty.
 
     """
-    table = database if isinstance(database, Table) else Table.of(database)
+    columns = columns_of(database.photographs) if isinstance(database, Database) else database
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
     if protocol == "deeplens":
-        tests = {"deeplens": np.isin(table.persons, TEST_PERSONS)}
+        tests = {"deeplens": np.isin(columns.persons, TEST_PERSONS)}
     elif protocol == "known":
-        tests = {f"known:{series}": table.series == series for series in (1, 2)}
+        tests = {f"known:{series}": columns.series == series for series in (1, 2)}
     elif protocol == "unknown":
-        people = np.unique(table.persons).tolist()
-        tests = {f"unknown:{person}": table.persons == person for person in people}
+        people = np.unique(columns.persons).tolist()
+        tests = {f"unknown:{person}": columns.persons == person for person in people}
     else:
         # The order of the legacy generator is fixed for all versions of NumPy.
-        order = np.random.RandomState(seed).permutation(len(table.persons))
+        order = np.random.RandomState(seed).permutation(len(columns.persons))
         tests = {f"random5:{k + 1}": order % _FOLDS == k for k in range(_FOLDS)}
     for name, test in tests.items():
         if test.all() or not test.any():
@@ -70,12 +70,12 @@ def folds(
     )
 
 
-def fold_of(table: Table, protocol: Protocol, fold: int | None, seed: int) -> Fold:
+def fold_of(columns: Columns, protocol: Protocol, fold: int | None, seed: int) -> Fold:
     """Return one fold: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
 
     Raises ValueError if there is no such fold.
     """
-    there = {found.name: found for found in folds(table, protocol, seed=seed)}
+    there = {found.name: found for found in folds(columns, protocol, seed=seed)}
     name = protocol if fold is None else f"{protocol}:{fold}"
     if name not in there:
         raise ValueError(f"fold must be one of {', '.join(there)}, not {name}")

@@ -160,7 +160,7 @@ def _pictures(source: Source, indices: NDArray[np.int64]) -> tuple[Any, NDArray[
         return source, indices
     wanted, own = np.unique(indices, return_inverse=True)
     files = [source[i] for i in wanted.tolist()]
-    return [f.jpeg if isinstance(f, Photograph) else bytes(f) for f in files], own.astype(np.int64)
+    return [f.file if isinstance(f, Photograph) else bytes(f) for f in files], own.astype(np.int64)
 
 
 def _name(source: Source, index: int) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from headpose_fast.bundle.forms import reading
 from headpose_fast.bundle.loading import require_none, require_undamaged
-from headpose_fast.database.reading import Limits, open_database
+from headpose_fast.database.limits import Limits
+from headpose_fast.database.reading import open_database
 from headpose_fast.samples.options import require_workers
 from headpose_fast.sources.finding import find_database
 from headpose_fast.views.origins import job_of

@@ -1,0 +1,137 @@
+"""From a database to a file of one of the forms."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from headpose_fast.database.limits import Limits
+from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.errors import DatabaseError
+from headpose_fast.exports import npz, parquet
+from headpose_fast.exports.options import Channels, Form, Options, Part
+from headpose_fast.output import streamed_file, target_path
+from headpose_fast.progress import Progress, bar
+from headpose_fast.samples.options import require_workers
+from headpose_fast.sources.finding import find_database, open_as_asked
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote."""
+
+    path: Path
+    form: Form
+    part: Part
+    #: Bytes in the file.
+    size: int
+    #: Whether there was another file of that name.
+    replaced: bool
+    photographs: int
+    #: Who is in the file, ascending.
+    persons: tuple[int, ...]
+    #: Of the database, all of it: see `Database.digest`.
+    digest: str
+    #: Wall time.
+    seconds: float
+
+
+def export(
+    form: Form,
+    input: str | os.PathLike[str] | None = None,  # noqa: A002 (the name of the option)
+    output: str | os.PathLike[str] | None = None,
+    *,
+    part: Part = "all",
+    test_persons: Collection[int] | None = None,
+    split: str | None = None,
+    size: tuple[int, int] | None = None,
+    channels: Channels | None = None,
+    workers: int | None = None,
+    allow_incomplete: bool = False,
+    limits: Limits | None = None,
+    progress: Progress | bool = False,
+) -> Exported:
+    """Write the photographs and their poses for other people's loaders, as docs/export.md has it.
+
+    The same database and options make the same bytes with the same version of headpose-fast, and,
+    for parquet, of pyarrow. Photographs are in the order of person, series and number.
+
+    Args:
+        form: `npz`: arrays `image` uint8 (photographs, size, size, 3), `pose` float64
+            (photographs, 3) of yaw, pitch and roll in degrees, and `img_size`, as FSA-Net's
+            `TYY_create_db_biwi.py` writes them (github.com/shamangary/FSA-Net). `parquet`: the
+            JPEG files without their comments, and all that is known of them. It needs pyarrow.
+        input: The database, as `prepare` takes it.
+        output: The file to write, or an existing folder for a file named
+            `HeadPoseImageDatabase.npz` (or `.parquet`) in it, with a `part` as
+            `HeadPoseImageDatabase_train.npz`; None for the current folder. An existing file is
+            replaced once the new one is complete.
+        part: `train` or `test` for the photographs to train or test with only.
+        test_persons: The people to test with; all others train. None for 5, 10 and 15.
+        split: A fold of the database's own protocols instead, as `prepare` takes it.
+        size: Of npz: width and height of the images in pixels, which are equal; None for 64.
+        channels: Of npz: the order `bgr`, which None means too, or `rgb`.
+        workers: Threads; None for as many as there are cores that this process may use.
+        allow_incomplete: Whether photographs of the published database may be missing.
+        limits: What the database may ask of the machine; None for `Limits()`.
+        progress: Called with the number of photographs done and the total, from time to time; True
+            for a bar, in a terminal or notebook.
+
+    Raises:
+        DatabaseError: The database is incomplete, malformed or damaged, or the part is empty.
+        FileNotFoundError: No database was found.
+        ModuleNotFoundError: pyarrow is not installed.
+        OSError: Something could not be read, downloaded or written. No output is left then.
+        ValueError: An option is out of range, or has no effect with the others.
+
+    """
+    began = time.perf_counter()
+    require_workers(workers)
+    options = Options.chosen(
+        form, part, test_persons=test_persons, split=split, size=size, channels=channels
+    )
+    if form == "parquet":
+        parquet.require_pyarrow()
+    with bar("download", "B", progress is True) as report:
+        source = find_database(input, report, limits)
+    target = target_path(output, options.name, source)
+    asked = {"published": input is None, "complete": not allow_incomplete}
+    database, digest = open_as_asked(source, limits, options.test_persons, **asked)
+    photographs, tested = _chosen(database, options)
+    replaced = target.exists()
+    if form == "npz":
+        most = npz.most_bytes(photographs, options)
+        write = partial(npz.write, photographs=photographs, options=options)
+    else:
+        most = parquet.most_bytes(photographs)
+        write = partial(parquet.write, photographs=photographs, tested=tested)
+    with (
+        streamed_file(target, most, sync=False) as stream,
+        bar("exporting", " photographs", progress) as report,
+    ):
+        write(stream, workers=workers, report=report)
+    return Exported(
+        path=target,
+        form=form,
+        part=part,
+        size=target.stat().st_size,
+        replaced=replaced,
+        photographs=len(photographs),
+        persons=tuple(sorted({photograph.person for photograph in photographs})),
+        digest=digest,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _chosen(database: Database, options: Options) -> tuple[list[Photograph], list[bool]]:
+    """Return the photographs of the part, and whether each is one to test with."""
+    tested = [p.person in options.test_persons or p.series in options.test_series for p in database]
+    wanted = {"all": (True, False), "train": (False,), "test": (True,)}[options.part]
+    pairs = [(p, test) for p, test in zip(database, tested, strict=True) if test in wanted]
+    if not pairs:
+        raise DatabaseError([f"{database.path}: there are no photographs to {options.part} with"])
+    return [p for p, _ in pairs], [test for _, test in pairs]

@@ -1,0 +1,78 @@
+"""The options of an export. NumPy is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from headpose_fast.database.splits import test_with
+from headpose_fast.samples.options import MOST_SIDE
+
+Form = Literal["npz", "parquet"]
+FORMS: tuple[Form, ...] = ("npz", "parquet")
+
+Part = Literal["all", "train", "test"]
+PARTS: tuple[Part, ...] = ("all", "train", "test")
+
+Channels = Literal["bgr", "rgb"]
+CHANNELS: tuple[Channels, ...] = ("bgr", "rgb")
+
+#: Of npz, in pixels: what FSA-Net takes.
+SIZE = (64, 64)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that are in their ranges and go together."""
+
+    form: Form
+    part: Part
+    test_persons: frozenset[int]
+    test_series: frozenset[int]
+    #: Of npz: width and height of the images in pixels, which are equal.
+    size: tuple[int, int]
+    #: Of npz: the order of the channels.
+    channels: Channels
+    #: A file's name in a folder.
+    name: str
+
+    @classmethod
+    def chosen(
+        cls,
+        form: Form,
+        part: Part,
+        *,
+        test_persons: Collection[int] | None,
+        split: str | None,
+        size: tuple[int, int] | None,
+        channels: Channels | None,
+    ) -> Options:
+        """Make them from the arguments of `export`; None is the form's default.
+
+        Raises ValueError if they are out of range or have no effect.
+        """
+        for what, value, known in (
+            ("form", form, FORMS),
+            ("part", part, PARTS),
+            ("channels", channels or "bgr", CHANNELS),
+        ):
+            if value not in known:
+                raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
+        persons, series = test_with(test_persons, split)
+        if form == "parquet" and (size, channels) != (None, None):
+            raise ValueError("size and channels are of npz; parquet has the photographs themselves")
+        if form == "npz" and part == "all" and (test_persons, split) != (None, None):
+            raise ValueError("test_persons and split need part train or test: npz has no column")
+        width, height = size or SIZE
+        if width != height or not 1 <= width <= MOST_SIDE:
+            raise ValueError(
+                f"size must be a square of 1 to {MOST_SIDE} pixels a side, not {width}x{height}"
+            )
+        marks = [] if split is None else [split.replace(":", "")]
+        marks += [part] if part != "all" else []
+        marks += [f"{width}x{height}"] if (width, height) != SIZE else []
+        marks += ["rgb"] if channels == "rgb" else []
+        name = "_".join(["HeadPoseImageDatabase", *marks])
+        chosen = (width, height), channels or "bgr", f"{name}.{form}"
+        return cls(form, part, persons, series, *chosen)
