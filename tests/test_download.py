@@ -19,7 +19,7 @@ from conftest import SMALL_DATABASE, command, members, write_tar
 
 import headpose_fast
 from headpose_fast import Limits
-from headpose_fast.database.photographs import PUBLISHED_DIGEST
+from headpose_fast.database.databases import PUBLISHED_DIGEST
 from headpose_fast.sources import fetching
 from headpose_fast.sources import finding as download
 from headpose_fast.sources.finding import find_database

@@ -1,9 +1,9 @@
 from headpose_fast._core import __version__ as __version__
 from headpose_fast.bundle.arrays import Bundle as Bundle
-from headpose_fast.bundle.loading import load as load
+from headpose_fast.bundle.forms import load as load
+from headpose_fast.database.databases import Database as Database
 from headpose_fast.database.limits import Limits as Limits
 from headpose_fast.database.names import FaceBox as FaceBox
-from headpose_fast.database.photographs import Database as Database
 from headpose_fast.database.photographs import Photograph as Photograph
 from headpose_fast.database.reading import open_database as open_database
 from headpose_fast.database.tables import Table as Table

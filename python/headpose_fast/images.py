@@ -16,12 +16,7 @@ def sample_image(sample: NDArray[np.float32]) -> Image.Image:
 
 
 def photograph_image(name: str, jpeg: bytes) -> Image.Image:
-    """Decode a photograph, turned as its EXIF orientation says.
-
-    Raises:
-        DatabaseError: It cannot be decoded.
-
-    """
+    """Decode a photograph, turned as its EXIF orientation says, or raise DatabaseError."""
     try:
         with Image.open(io.BytesIO(jpeg)) as image:
             turned = ImageOps.exif_transpose(image).convert("RGB")

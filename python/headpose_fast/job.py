@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headpose_fast.database.photographs import (
-    Database,
-    JpegFile,
-    Photograph,
-    columns_of,
-    files_of,
-)
+from headpose_fast.database.databases import Database
+from headpose_fast.database.photographs import JpegFile, Photograph, columns_of, files_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import Options
 from headpose_fast.samples.rendering import plan_crops
 
 #: The parts of a job, and the prefixes of their arrays' names.
 PREFIXES = {"train": "trn", "test": "test"}
+
+
+def shard_bounds(photographs: int, shard: int, shards: int) -> tuple[int, int]:
+    """Return the first of the photographs that a shard has, and the end of them."""
+    return photographs * shard // shards, photographs * (shard + 1) // shards
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,12 @@ class Part:
     def rows(self) -> int:
         """Number of samples."""
         return len(self.crops) * len(self.photographs)
+
+    def cut(self, shard: int, shards: int) -> Part:
+        """Return the stretch of it that a shard has."""
+        first, end = shard_bounds(len(self.photographs), shard, shards)
+        crops = np.ascontiguousarray(self.crops[:, first:end])
+        return Part(self.name, self.photographs[first:end], crops)
 
     def jpegs(self) -> list[JpegFile]:
         """The photographs' JPEG files."""
@@ -77,14 +83,14 @@ class Job:
     digest: str
     train: Part
     test: Part
+    #: Which shard of how many it is, from 0; None for a whole job.
+    shard: tuple[int, int] | None = None
 
     @classmethod
     def plan(cls, database: Database, digest: str, options: Options) -> Job:
         """Split a database and plan its crops.
 
-        Raises:
-            DatabaseError: A part would be empty, or a face box allows no crop.
-
+        Raises DatabaseError if a part would be empty, or a face box allows no crop.
         """
         train, test = database.split(options.test_persons, options.test_series)
         for part, verb in ((train, "train"), (test, "test")):
@@ -101,6 +107,11 @@ class Job:
         return cls(
             options, digest, Part("train", train, crops.train), Part("test", test, crops.test)
         )
+
+    def cut(self, shard: int, shards: int) -> Job:
+        """Return one of the shards of a whole job."""
+        train, test = (part.cut(shard, shards) for part in self.parts)
+        return Job(self.options, self.digest, train, test, (shard, shards))
 
     @property
     def parts(self) -> tuple[Part, Part]:

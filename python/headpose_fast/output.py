@@ -116,34 +116,34 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _locked(file: FileIO) -> bool:
-    """Lock a file until it is closed or its process ends, however that happens."""
+def _lock(file: FileIO) -> None:
+    """Lock a file until it is closed or its process ends, however that happens.
+
+    Raises BlockingIOError if another process has locked it, OSError where there are no locks.
+    """
     if sys.platform != "win32":
         import fcntl
 
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # A file system without locks, where nothing abandoned is cleared either.
-            return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _locked(file: FileIO) -> bool:
+    try:
+        _lock(file)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # A file system without locks, where nothing abandoned is cleared either.
     return True
 
 
 def _clear_abandoned(final: Path) -> None:
     """Delete the temporary files of killed runs to the same name."""
     name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
-    for path in final.parent.iterdir():
-        if name.fullmatch(path.name) is None:
-            continue
-        # What is in use, already gone, or somebody else's is left alone.
+    for path in filter(lambda path: name.fullmatch(path.name), final.parent.iterdir()):
+        # Files that are in use, already gone, or somebody else's are left alone.
         with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
+            _lock(file)
             if sys.platform == "win32":
-                file.close()  # Windows deletes no open file: one in use stays.
-                path.unlink()
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                file.close()  # Windows cannot delete an open file: one in use stays.
+            path.unlink()

@@ -4,16 +4,18 @@ import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.forms import FORMS
 from headpose_fast.bundle.kinds import KINDS, SUFFIXES, Kind
 from headpose_fast.database.limits import Limits
+from headpose_fast.database.splits import test_with
 from headpose_fast.job import Job
 from headpose_fast.output import output_file, target_path
 from headpose_fast.progress import Progress, bar
-from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers
+from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers, sample_size
 from headpose_fast.sources.finding import find_database, open_as_asked
 
 
@@ -105,14 +107,15 @@ def prepare(
     if pickle not in KINDS:
         raise ValueError(f"pickle must be one of {', '.join(KINDS)}, not {pickle!r}")
     require_workers(workers)
-    options = Options.chosen(
-        num_data_aug,
-        num_data_aug_val,
-        aspect_ratio,
-        seed,
-        test_persons=test_persons,
-        split=split,
-        size=size,
+    persons, series = test_with(test_persons, split)
+    options = Options(
+        index(num_data_aug),
+        index(num_data_aug_val),
+        size=sample_size(aspect_ratio, size),
+        aspect_ratio=1 if aspect_ratio == 1 else 0,
+        seed=index(seed),
+        test_persons=persons,
+        test_series=series,
     )
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)
@@ -127,7 +130,7 @@ def prepare(
         bar("rendering", " samples", progress) as report,
     ):
         samples = job.train.rows + job.test.rows
-        length = draft.write(path, file, workers, lambda done: report and report(done, samples))
+        length = draft.write(path, file, workers, lambda done: report(done, samples))
     return Prepared(
         path=target,
         kind=pickle,

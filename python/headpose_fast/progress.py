@@ -12,10 +12,10 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None]:
-    """Yield a function to call: a bar on stderr for True, `show` itself, or None for False.
+def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress]:
+    """Yield a function to call: a bar on stderr for True, `show` itself, or a no-op for False.
 
-    For True it is also None where no terminal or notebook could show the bar. Bytes (unit `B`) are
+    It is also a no-op without a terminal or notebook to show the bar. Bytes (unit `B`) are
     shown as kB, MB and GB. Nothing is shown before the first call.
     """
     notebook = _in_notebook()
@@ -23,7 +23,7 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress | None
         yield show
         return
     if not show or sys.stderr is None or not (notebook or sys.stderr.isatty()):
-        yield None
+        yield lambda done, total: None  # noqa: ARG005
         return
     # Imported here because a run without a bar need not spend the time. In a notebook without
     # ipywidgets it warns; the bar is then text, and just as good.

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import struct
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headpose_fast.bundle import opcodes as op
 from headpose_fast.bundle.arrays import DTYPE
 from headpose_fast.bundle.kinds import Kind
-from headpose_fast.bundle.opcodes import (
-    CALL,
-    CALL2,
-    CALL3,
-    FLOAT32,
-    MARK,
-    POP,
-    TUPLE,
-    Stream,
-    get,
-    global_name,
-    ints,
-    long,
-    put,
-    string,
-    tuple_of,
-)
-from headpose_fast.bundle.placed import ArrayLayout, Piece, PlacedKind, piece_rows
+from headpose_fast.bundle.placed import ArrayLayout, PlacedKind, piece_rows
 
 
 class AnyPython(PlacedKind):
@@ -38,51 +20,52 @@ class AnyPython(PlacedKind):
 
     def text_blocks(self, array: ArrayLayout) -> int:
         """Blocks that a row is divided into."""
-        return _Text.of(array, 0).blocks
+        return _Text.of(array).blocks
 
-    def lay(self, stream: Stream, arrays: tuple[ArrayLayout, ...]) -> None:
+    def lay(self, stream: op.Stream, arrays: tuple[ArrayLayout, ...]) -> None:
         """Lay out arrays that are made empty and put together from text, piece by piece."""
         functions = ("empty", "array", "ndarray", "multiply", "bitwise_and", "bitwise_or")
         *slots, places, high_bits, text, piece, first_array = range(len(functions) + 5)
-        empty, array_of, ndarray, multiply, bitwise_and, bitwise_or = map(get, slots)
+        empty, array_of, ndarray, multiply, bitwise_and, bitwise_or = map(op.get, slots)
         for slot, function in zip(slots, functions, strict=True):
-            stream.put(global_name("numpy", function), put(slot), POP)
-        stream.put(MARK)
+            stream.put(op.keep(slot, op.global_name("numpy", function)))
+        stream.put(op.MARK)
         for slot, array in enumerate(arrays, start=first_array):
-            stream.put(empty, tuple_of(*array.shape), FLOAT32, CALL2, put(slot))
-            form = _Text.of(array, 0)
-            word = string(form.word.str)
-            multipliers = (tuple_of(value) for value in form.places[:, 0].tolist())
-            stream.put(array_of, MARK, *multipliers, TUPLE, word, CALL2, put(places), POP)
-            stream.put(array_of, long(int(form.high_bits)), word, CALL2, put(high_bits), POP)
-            block = array.row_bytes // form.blocks
-            strides = tuple_of(array.row_bytes + block, block, form.word.itemsize)
+            stream.put(op.call(empty, op.tuple_of(*array.shape), op.FLOAT32), op.put(slot))
+            form = _Text.of(array)
+            word, mask = op.string(form.word.str), op.long(int(form.high_bits))
+            column = op.MARK + b"".join(map(op.tuple_of, form.places[:, 0].tolist())) + op.TUPLE
+            stream.put(op.keep(places, op.call(array_of, column, word)))
+            stream.put(op.keep(high_bits, op.call(array_of, mask, word)))
+            stored = array.row_bytes + form.block_bytes
+            strides = op.tuple_of(stored, form.block_bytes, form.word.itemsize)
             for first, rows in piece_rows(array):
-                form = _Text.of(array, rows)
                 # NumPy makes a string into an array in every version, in Python 3 by encoding it.
-                stream.put(array_of, b"T", struct.pack("<i", form.length))
-                array.pieces.append(Piece(first, rows, stream.leave(form.length), form.length))
-                stream.put(string(f"S{form.length}"), CALL2, put(text), POP)
+                length = rows * stored
+                stream.put(array_of, op.text(length))
+                array.leave(stream, first, rows, length)
+                stream.put(op.string(f"S{length}"), op.CALL2, op.put(text), op.POP)
                 # The rows' place in the array.
-                stream.put(ndarray, MARK, tuple_of(*form.shape), word, get(slot))
-                stream.put(long(first * array.row_bytes), TUPLE, CALL, put(piece), POP)
+                shape = op.tuple_of(rows, form.blocks, form.words)
+                start = op.long(first * array.row_bytes)
+                stream.put(op.keep(piece, op.call(ndarray, shape, word, op.get(slot), start)))
+                data, source = op.get(piece), op.get(text)
                 # The last block of each row, for all its blocks.
-                stream.put(multiply, ndarray, MARK, tuple_of(rows, 1, form.words), word, get(text))
-                stream.put(ints(array.row_bytes), strides, TUPLE, CALL)
-                stream.put(get(places), get(piece), CALL3, POP)
-                stream.put(bitwise_and, get(piece), get(high_bits), get(piece), CALL3, POP)
+                one, behind = op.tuple_of(rows, 1, form.words), op.ints(array.row_bytes)
+                last = op.call(ndarray, one, word, source, behind, strides)
+                stream.put(op.do(op.call(multiply, last, op.get(places), data)))
+                stream.put(op.do(op.call(bitwise_and, data, op.get(high_bits), data)))
                 # The other blocks.
-                stream.put(bitwise_or, get(piece), ndarray, MARK, tuple_of(*form.shape), word)
-                stream.put(get(text), ints(0), strides, TUPLE, CALL)
-                stream.put(get(piece), CALL3, POP)
-        stream.put(TUPLE)
+                others = op.call(ndarray, shape, word, source, op.ints(0), strides)
+                stream.put(op.do(op.call(bitwise_or, data, others, data)))
+        stream.put(op.TUPLE)
 
     def encode(self, array: ArrayLayout, rows: NDArray[np.float32]) -> bytes:
         """Encode rows of an array as they are in the file."""
-        form = _Text.of(array, len(rows))
-        text = np.empty(form.text_shape, form.word)
+        form = _Text.of(array)
+        text = np.empty((len(rows), form.blocks + 1, form.words), form.word)
         low, high = np.split(text, [form.blocks], axis=1)
-        data = np.ascontiguousarray(rows, DTYPE).reshape(-1).view(form.word).reshape(form.shape)
+        data = np.ascontiguousarray(rows, DTYPE).reshape(-1).view(form.word).reshape(low.shape)
         np.bitwise_and(data, ~form.high_bits, low)
         high_bits = (data & form.high_bits) // form.places
         np.bitwise_or.reduce(high_bits, axis=1, out=high, keepdims=True)
@@ -92,10 +75,10 @@ class AnyPython(PlacedKind):
         """Decode rows of an array; `out` is C-contiguous."""
         if not data.isascii():
             raise ValueError("not text with seven bits per byte")
-        form = _Text.of(array, len(out))
-        text = np.frombuffer(data, form.word).reshape(form.text_shape)
+        form = _Text.of(array)
+        text = np.frombuffer(data, form.word).reshape(len(out), form.blocks + 1, form.words)
         low, high = np.split(text, [form.blocks], axis=1)
-        words = out.reshape(-1).view(form.word).reshape(form.shape)
+        words = out.reshape(-1).view(form.word).reshape(low.shape)
         np.multiply(high, form.places, words)
         np.bitwise_and(words, form.high_bits, words)
         np.bitwise_or(words, low, words)
@@ -110,7 +93,6 @@ class _Text(NamedTuple):
     on whole arrays reassemble the rows.
     """
 
-    rows: int
     #: At least 6 divides an image's 12 bytes per pixel, and 4 the 8 bytes of a pair of labels. The
     #: more blocks, the shorter the text; there is room for the high bits of seven.
     blocks: int
@@ -119,26 +101,16 @@ class _Text(NamedTuple):
     word: np.dtype[Any]
 
     @classmethod
-    def of(cls, array: ArrayLayout, rows: int) -> _Text:
+    def of(cls, array: ArrayLayout) -> _Text:
         blocks = next(blocks for blocks in (7, 6, 4) if array.row_bytes % blocks == 0)
         length = array.row_bytes // blocks
         size = next(size for size in (8, 4, 2) if length % size == 0)
-        return cls(rows, blocks, length // size, np.dtype(f"<u{size}"))
+        return cls(blocks, length // size, np.dtype(f"<u{size}"))
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the rows, viewed as words."""
-        return (self.rows, self.blocks, self.words)
-
-    @property
-    def text_shape(self) -> tuple[int, int, int]:
-        """Shape of the text, viewed as words."""
-        return (self.rows, self.blocks + 1, self.words)
-
-    @property
-    def length(self) -> int:
-        """Bytes of text."""
-        return math.prod(self.text_shape) * self.word.itemsize
+    def block_bytes(self) -> int:
+        """Bytes of a block."""
+        return self.words * self.word.itemsize
 
     @property
     def high_bits(self) -> NDArray[Any]:

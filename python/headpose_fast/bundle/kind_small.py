@@ -6,7 +6,6 @@ read them. docs/format.md explains them.
 
 from __future__ import annotations
 
-import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +18,15 @@ from headpose_fast.bundle.opcodes import (
     POP,
     STOP,
     TUPLE,
+    do,
     floating,
     get,
     ints,
+    keep,
     long,
     put,
     string,
+    text,
     tuple_of,
 )
 from headpose_fast.bundle.small_opcodes import (
@@ -37,8 +39,6 @@ from headpose_fast.bundle.small_opcodes import (
     U8,
     Function,
     Slot,
-    do,
-    keep,
     view,
 )
 
@@ -96,7 +96,7 @@ class SmallPickle(NamedTuple):
     def before_text(self, length: int) -> bytes:
         """The opcodes before a text of this many bytes."""
         # NumPy makes a string into an array in every version, in Python 3 by encoding it.
-        return get(Function.array) + b"T" + struct.pack("<i", length)
+        return get(Function.array) + text(length)
 
     def after_text(self, length: int) -> bytes:
         """The opcodes after it, which turn it back into bytes."""

@@ -34,11 +34,7 @@ def get(slot: int) -> bytes:
 
 def ints(*values: int) -> bytes:
     """Push integers."""
-    return b"".join(map(_integer, values))
-
-
-def _integer(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value) if value < 1 << 31 else long(value)
+    return b"".join(b"J" + struct.pack("<i", n) if n < 1 << 31 else long(n) for n in values)
 
 
 def floating(value: float) -> bytes:
@@ -60,15 +56,34 @@ def tuple_of(*sides: int) -> bytes:
 
 def call(function: bytes, *arguments: bytes) -> bytes:
     """Push the result of a function."""
-    few = {1: CALL1, 2: CALL2, 3: CALL3}.get(len(arguments))
-    if few is not None:
-        return b"".join([function, *arguments, few])
+    if len(arguments) <= 3:
+        return b"".join([function, *arguments, (CALL1, CALL2, CALL3)[len(arguments) - 1]])
     return b"".join([function, MARK, *arguments, TUPLE, CALL])
+
+
+def keep(slot: int, value: bytes) -> bytes:
+    """Keep a value in a slot, and not on the stack."""
+    return value + put(slot) + POP
+
+
+def do(result: bytes) -> bytes:
+    """Call a function for what it writes into its last argument."""
+    return result + POP
+
+
+def text(length: int) -> bytes:
+    """Push the string of so many bytes that follows."""
+    return b"T" + struct.pack("<i", length)
 
 
 def float32_dtype() -> bytes:
     """Push the dtype of little-endian float32."""
-    return global_name("numpy", "dtype") + FLOAT32 + CALL1
+    return call(global_name("numpy", "dtype"), FLOAT32)
+
+
+def array_state(ndarray: bytes, dtype: bytes, *shape: int) -> bytes:
+    """Push an array without data and begin its state, which ends with data, TUPLE and BUILD."""
+    return call(ndarray, tuple_of(0), FLOAT32) + MARK + ints(1) + tuple_of(*shape) + dtype + FALSE
 
 
 class Stream:
@@ -77,30 +92,19 @@ class Stream:
     def __init__(self) -> None:
         """Begin a file."""
         #: Offsets and bytes of everything between the array data.
-        self.skeleton: list[tuple[int, bytes]] = []
-        #: Bytes so far, from the last room on without those that are pending.
-        self.position = 0
-        self._pending = bytearray()
+        self.skeleton: list[tuple[int, bytearray]] = [(0, bytearray())]
 
     def put(self, *ops: bytes) -> None:
         """Append opcodes."""
-        for op in ops:
-            self._pending += op
+        self.skeleton[-1][1].extend(b"".join(ops))
 
     def tell(self) -> int:
         """Bytes so far."""
-        return self.position + len(self._pending)
+        offset, ops = self.skeleton[-1]
+        return offset + len(ops)
 
     def leave(self, length: int) -> int:
         """Leave room for array data and return its offset."""
-        self.flush()
-        offset = self.position
-        self.position += length
+        offset = self.tell()
+        self.skeleton.append((offset + length, bytearray()))
         return offset
-
-    def flush(self) -> None:
-        """Move what is pending to the skeleton."""
-        if self._pending:
-            self.skeleton.append((self.position, bytes(self._pending)))
-            self.position += len(self._pending)
-            self._pending.clear()

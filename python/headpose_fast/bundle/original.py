@@ -16,8 +16,8 @@ from headpose_fast.job import Job
 
 # The original script's files are protocol 0, as Python 2.7 and NumPy 1.x write four arrays. The
 # text between shapes and data is always the same.
-_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
-_FIRST = _START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
+ORIGINAL_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
+_FIRST = ORIGINAL_START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
 _DTYPE = (
     b"tp6\ncnumpy\ndtype\np7\n(S'f4'\np8\nI0\nI1\ntp9\nRp10\n"
     b"(I3\nS'<'\np11\nNNNI-1\nI-1\nI0\ntp12\nbI00\n"
@@ -25,12 +25,6 @@ _DTYPE = (
 _CHUNK = 1 << 24
 
 _NOT_OURS = "a file of the original script, which has no checksums and does not record its options"
-
-
-def is_original(file: IO[bytes]) -> bool:
-    """Whether a file begins like those of the original script."""
-    file.seek(0)
-    return file.read(len(_START)) == _START
 
 
 class OriginalReader:
@@ -47,16 +41,12 @@ class OriginalReader:
 
     def load(self, *, mmap: bool) -> Bundle:  # noqa: ARG002 (text cannot be mapped)
         """Read all arrays."""
-        arrays: list[NDArray[np.float32]] = []
-        for shape, chunks in _arrays(self._file):
-            out = np.empty(shape, DTYPE)
-            data = out.reshape(-1).view(np.uint8)
-            filled = 0
-            for chunk in chunks:
-                data[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
-                filled += len(chunk)
-            arrays.append(out)
-        return Bundle(*arrays)
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for name, shape, first, rows, _ in self.blocks():
+            if first == 0:
+                arrays[name] = np.empty(shape, DTYPE)
+            arrays[name][first : first + len(rows)] = rows
+        return Bundle(**arrays)
 
     def blocks(self) -> Iterator[Block]:
         """Read all arrays block by block, in the order of the file."""
@@ -96,35 +86,27 @@ class OriginalReader:
 def _arrays(file: IO[bytes]) -> Iterator[tuple[tuple[int, ...], Iterator[bytes]]]:
     """Read the arrays of the original script's file: of each its shape and its data in chunks.
 
-    All chunks of an array have to be taken before the next array.
-
-    Raises:
-        ValueError: The file is not as the original script writes it, or ends early.
-
+    All chunks of an array have to be taken before the next array. Raises ValueError if the file is
+    not as the original script writes it, or ends early.
     """
     file.seek(0)
-    memo = 13
+    opening, behind_shape, memo = _FIRST, _DTYPE, 13
     shapes: list[tuple[int, ...]] = []
-    for number, rank in enumerate((4, 4, 2, 2)):
-        if number == 0:
-            _expect(file, _FIRST)
-            shape = _shape(file, rank)
-            _expect(file, _DTYPE)
-        else:
-            _expect(
-                file, f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode()
-            )
-            shape = _shape(file, rank)
-            _expect(file, f"tp{memo + 3}\ng10\nI00\n".encode())
-            memo += 4
+    for rank in (4, 4, 2, 2):
+        _expect(file, opening)
+        shape = _shape(file, rank)
+        _expect(file, behind_shape)
         shapes.append(shape)
         sample_shape = (3, *shapes[0][2:]) if rank == 4 else (2,)
-        if shape[1:] != sample_shape or (rank == 2 and shape[0] != shapes[number - 2][0]):
+        if shape[1:] != sample_shape or (rank == 2 and shape[0] != shapes[-3][0]):
             raise ValueError("its arrays are not images and their labels")
         yield shape, _read_escaped(file, math.prod(shape) * DTYPE.itemsize)
         _expect(file, f"p{memo}\ntp{memo + 1}\nb".encode())
         memo += 2
-    _expect(file, f"tp{memo}\n.".encode())
+        opening = f"g0\n(g1\n(I0\ntp{memo}\ng3\ntp{memo + 1}\nRp{memo + 2}\n(I1\n(".encode()
+        behind_shape = f"tp{memo + 3}\ng10\nI00\n".encode()
+        memo += 4
+    _expect(file, f"tp{memo - 4}\n.".encode())
 
 
 def _expect(file: IO[bytes], text: bytes) -> None:
@@ -151,9 +133,7 @@ def _read_escaped(file: IO[bytes], length: int) -> Iterator[bytes]:
     quote = file.read(2)
     if quote not in (b"S'", b'S"'):
         raise ValueError(f"no string at byte {offset:,}")
-    done = 0
-    text = b""
-    end = -1
+    done, text, end = 0, b"", -1
     while end < 0:
         more = file.read(_CHUNK)
         text += more

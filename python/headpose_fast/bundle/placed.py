@@ -36,18 +36,38 @@ class Piece(NamedTuple):
     length: int
 
 
+class Spans(NamedTuple):
+    """The spans of an array's data that have a checksum each: images, or the labels of a piece."""
+
+    array: str
+    #: Rows in each, but maybe the last; and in all of them.
+    rows: int
+    all_rows: int
+    #: uint64, bytes in the file.
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+
+    def place(self, span: int) -> str:
+        """Name the place of a span."""
+        row, first = span * self.rows, int(self.offsets[span])
+        end = min(row + self.rows, self.all_rows)
+        rows = f"row {row}" if self.rows == 1 else f"rows {row} to {end - 1}"
+        return f"{self.array} {rows} (bytes {first:,} to {first + int(self.lengths[span]) - 1:,})"
+
+
 class ArrayLayout:
     """Where an array's data is in the file."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, name: str, shape: Shape) -> None:
         """Begin without pieces, which `PlacedKind.lay` adds."""
-        self.shape = shape
+        self.name, self.shape = name, shape
         self.pieces: list[Piece] = []
+        #: Bytes of array data in one row (one sample, or one sample's labels).
+        self.row_bytes = math.prod(shape[1:]) * DTYPE.itemsize
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of array data in one row (one sample, or one sample's labels)."""
-        return math.prod(self.shape[1:]) * DTYPE.itemsize
+    def leave(self, stream: Stream, first_row: int, rows: int, length: int) -> None:
+        """Leave room for a piece of so many bytes in the file."""
+        self.pieces.append(Piece(first_row, rows, stream.leave(length), length))
 
     @property
     def stored_row_bytes(self) -> int:
@@ -56,37 +76,18 @@ class ArrayLayout:
 
     def row_offsets(self) -> NDArray[np.uint64]:
         """The offset of every row."""
-        return np.concatenate(
-            [
-                piece.offset + np.arange(piece.rows, dtype=np.uint64) * self.stored_row_bytes
-                for piece in self.pieces
-            ],
-            dtype=np.uint64,
-        )
+        within = np.arange(self.pieces[0].rows, dtype=np.uint64) * np.uint64(self.stored_row_bytes)
+        first = np.array([piece.offset for piece in self.pieces], np.uint64)
+        return (first[:, np.newaxis] + within).reshape(-1)[: self.shape[0]]
 
-
-class Spans(NamedTuple):
-    """The spans of an array's data that have a checksum each: images, or the labels of a piece."""
-
-    array: str
-    #: Rows in each, but maybe the last.
-    rows: int
-    #: Rows in all of them.
-    all_rows: int
-    #: uint64, bytes in the file.
-    offsets: NDArray[np.uint64]
-    lengths: NDArray[np.uint64]
-
-    def rows_of(self, span: int) -> slice:
-        """Return the rows of a span."""
-        return slice(span * self.rows, min((span + 1) * self.rows, self.all_rows))
-
-    def place(self, span: int) -> str:
-        """Name the place of a span."""
-        rows, first = self.rows_of(span), int(self.offsets[span])
-        last = first + int(self.lengths[span]) - 1
-        row = f"row {rows.start}" if self.rows == 1 else f"rows {rows.start} to {rows.stop - 1}"
-        return f"{self.array} {row} (bytes {first:,} to {last:,})"
+    def spans(self) -> Spans:
+        """List what has a checksum."""
+        if self.name.endswith("_im"):
+            offsets = self.row_offsets()
+            lengths = np.full_like(offsets, self.stored_row_bytes)
+            return Spans(self.name, 1, self.shape[0], offsets, lengths)
+        _, rows, *places = zip(*self.pieces, strict=True)
+        return Spans(self.name, rows[0], self.shape[0], *np.array(places, np.uint64))
 
 
 class Layout(NamedTuple):
@@ -103,18 +104,7 @@ class Layout(NamedTuple):
 
     def spans(self) -> dict[str, Spans]:
         """List what has a checksum, by array."""
-        spans = {}
-        for name, array in zip(Bundle._fields, self.arrays, strict=True):
-            rows = 1
-            if name.endswith("_im"):
-                offsets = array.row_offsets()
-                lengths = np.full_like(offsets, array.stored_row_bytes)
-            else:
-                rows = array.pieces[0].rows
-                offsets = np.array([piece.offset for piece in array.pieces], np.uint64)
-                lengths = np.array([piece.length for piece in array.pieces], np.uint64)
-            spans[name] = Spans(name, rows, array.shape[0], offsets, lengths)
-        return spans
+        return {array.name: array.spans() for array in self.arrays}
 
 
 class PlacedKind(ABC):
@@ -140,22 +130,22 @@ class PlacedKind(ABC):
         """Decode rows of an array; `out` is C-contiguous. Raises ValueError if they are damaged."""
         out[:] = np.frombuffer(data, DTYPE).reshape(out.shape)
 
-    def mapped(self, file: IO[bytes], layout: Layout) -> Bundle | None:  # noqa: ARG002
+    def mapped(self, file: IO[bytes], arrays: tuple[ArrayLayout, ...]) -> Bundle | None:  # noqa: ARG002
         """Map the arrays of a file that has them as memory does."""
         return None
 
     def layout(self, train: int, test: int, height: int, width: int) -> Layout:
         """Lay out a bundle of `train` and `test` samples of `height` x `width` pixels."""
         counts = Counts(train, test, height, width)
-        arrays = tuple(map(ArrayLayout, counts.shapes()))
+        arrays = tuple(map(ArrayLayout, Bundle._fields, counts.shapes()))
         stream = Stream()
         # A string that the pickle machine pushes and drops; it describes to a reader what follows.
         header = f"headpose-fast 1 {self.name} {train} {test} {height} {width}"
         stream.put(b"\x80", bytes([self.protocol]), string(header), POP)
         self.lay(stream, arrays)
         stream.put(STOP)
-        stream.flush()
-        return Layout(self, counts, arrays, stream.skeleton, stream.position)
+        skeleton = [(offset, bytes(ops)) for offset, ops in stream.skeleton]
+        return Layout(self, counts, arrays, skeleton, stream.tell())
 
 
 def piece_rows(array: ArrayLayout) -> Iterator[tuple[int, int]]:

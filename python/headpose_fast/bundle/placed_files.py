@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.bundle.arrays import Block, Bundle, Counts
-from headpose_fast.bundle.placed import ArrayLayout, Layout, PlacedKind, Spans
-from headpose_fast.bundle.trailer import read_trailer, write_trailer
+from headpose_fast.bundle.placed import ArrayLayout, Layout, PlacedKind
+from headpose_fast.bundle.trailer import checksums_of, hexadecimal, read_trailer, write_trailer
 from headpose_fast.job import Job, Part
 from headpose_fast.output import write_all
 from headpose_fast.samples.rendering import raise_failures
 
-#: Array data that is read at once.
+#: Bytes of array data to read at once.
 _BLOCK_BYTES = 1 << 20
 
 
@@ -32,11 +32,13 @@ class PlacedForm(NamedTuple):
 
     def draft(self, job: Job) -> PlacedDraft:
         """Lay out a job's bundle."""
-        layout = self.kind.layout(*Counts.of(job))
-        return PlacedDraft(layout, layout.spans(), job)
+        return PlacedDraft(self.kind.layout(*Counts.of(job)), job)
 
     def open(self, path: Path, file: IO[bytes], counts: Counts) -> PlacedReader:
-        """Compare all of a file but its array data with the layout for its counts."""
+        """Compare all of a file but its array data with the layout for its counts.
+
+        Raises ValueError if it is damaged or ends early.
+        """
         size = file.seek(0, os.SEEK_END)
         if 4 * (counts.train + counts.test) * 3 * counts.height * counts.width > size:
             raise ValueError("it ends early")
@@ -50,17 +52,20 @@ class PlacedForm(NamedTuple):
         return PlacedReader(layout, path, file)
 
 
-class PlacedDraft(NamedTuple):
-    """A file that is laid out; its length is known to the byte."""
+class PlacedDraft:
+    """A file that is laid out for a job, and not yet written; its length is known to the byte."""
 
-    layout: Layout
-    spans: dict[str, Spans]
-    job: Job
+    def __init__(self, layout: Layout, job: Job) -> None:
+        """Begin with checksums of 0."""
+        self._layout, self._job = layout, job
+        self._checksums = {
+            name: np.zeros(len(spans.offsets), np.uint32) for name, spans in layout.spans().items()
+        }
 
     @property
     def reserved_bytes(self) -> int:
         """The bytes of the file. The trailer's length does not depend on the checksums."""
-        return self.layout.length + len(self._trailer(_no_checksums(self.spans)))
+        return self._layout.length + len(self._trailer())
 
     def write(
         self,
@@ -69,40 +74,41 @@ class PlacedDraft(NamedTuple):
         workers: int | None,
         progress: Callable[[int], object],
     ) -> int:
-        """Write the skeleton, the samples, the labels and the trailer."""
-        checksums, rendered = _no_checksums(self.spans), 0
+        """Write it, trailer included, into an open file of `reserved_bytes`; return its bytes.
 
-        def images(array: str, part: Part, places: Places) -> None:
-            nonlocal rendered
-            jpegs, before = part.jpegs(), rendered
-            failures = _core.render_to_file(
-                jpegs, places, path, checksums[array], workers, lambda n: progress(before + n)
-            )
-            raise_failures(part.photographs, failures)
-            rendered += part.rows
-            progress(rendered)
-
-        def labels(array: str, span: int, offset: int, encoded: bytes) -> None:
-            checksums[array][span] = crc32(encoded)
-            put(offset, encoded)
+        `progress` gets the number of samples that are done. Raises DatabaseError for photographs
+        that cannot be rendered, OSError if writing fails.
+        """
 
         def put(offset: int, data: bytes) -> None:
             file.seek(offset)
             write_all(file, data)
 
-        for offset, data in self.layout.skeleton:
+        def rendered(samples: int) -> None:
+            progress(before + samples)
+
+        for offset, data in self._layout.skeleton:
             put(offset, data)
-        _walk(self.layout, self.spans, self.job, images, labels)
-        put(self.layout.length, self._trailer(checksums))
+        before = 0
+        for name, part, places in _images(self._layout, self._job):
+            jpegs, sums = part.jpegs(), self._checksums[name]
+            failures = _core.render_to_file(jpegs, places, path, sums, workers, rendered)
+            raise_failures(part.photographs, failures)
+            rendered(part.rows)
+            before += part.rows
+        for name, span, offset, encoded in _labels(self._layout, self._job):
+            self._checksums[name][span] = crc32(encoded)
+            put(offset, encoded)
+        put(self._layout.length, self._trailer())
         return file.tell()
 
-    def _trailer(self, checksums: Mapping[str, NDArray[np.uint32]]) -> bytes:
-        arrays = _described(self.layout, checksums)
-        return write_trailer(self.layout.kind.name, self.job, arrays)
+    def _trailer(self) -> bytes:
+        arrays = _described(self._layout, self._checksums)
+        return write_trailer(self._layout.kind.name, self._job, arrays)
 
 
 class PlacedReader:
-    """Reads such a file; the array data has not been looked at."""
+    """An open file, of which all but the array data was found to be right."""
 
     def __init__(self, layout: Layout, path: Path, file: IO[bytes]) -> None:
         """Keep a file that was compared with its layout."""
@@ -113,19 +119,18 @@ class PlacedReader:
     @cached_property
     def trailer(self) -> dict[str, Any] | None:
         """The trailer's content; None without one. Raises ValueError if it is damaged."""
-        if self._file.seek(0, os.SEEK_END) == self._layout.length:
-            return None
-        self._file.seek(self._layout.length)
-        return read_trailer(self._file, self.kind, self._layout.counts, self._describes)
+        length, counts = self._layout.length, self._layout.counts
+        return read_trailer(self._file, length, self.kind, counts, self._describes)
 
     def _describes(self, arrays: dict[str, Any]) -> bool:
-        sums = {name: _checksums_of(arrays, name) for name in Bundle._fields}
+        sums = {name: checksums_of(arrays, name) for name in Bundle._fields}
         return arrays == _described(self._layout, sums)
 
     def load(self, *, mmap: bool) -> Bundle:
         """Read all arrays, or map them if `mmap` and the kind allow it."""
-        mapped = self._layout.kind.mapped(self._file, self._layout) if mmap else None
-        return mapped or Bundle(*map(self._read, self._layout.arrays))
+        arrays = self._layout.arrays
+        mapped = self._layout.kind.mapped(self._file, arrays) if mmap else None
+        return mapped or Bundle(*map(self._read, arrays))
 
     def _read(self, array: ArrayLayout) -> NDArray[np.float32]:
         out = np.empty(array.shape, np.float32)
@@ -134,7 +139,7 @@ class PlacedReader:
         return out
 
     def _fill(self, array: ArrayLayout, offset: int, out: NDArray[np.float32]) -> None:
-        """Read the rows that stand from `offset` on without a gap; `out` is C-contiguous."""
+        """Read consecutive rows from `offset` on; `out` is C-contiguous."""
         length = len(out) * array.stored_row_bytes
         self._file.seek(offset)
         data = self._file.read(length)
@@ -147,14 +152,14 @@ class PlacedReader:
 
     def blocks(self) -> Iterator[Block]:
         """Read all arrays block by block, in the order of the file."""
-        for name, array in zip(Bundle._fields, self._layout.arrays, strict=True):
-            most = max(1, _BLOCK_BYTES // array.row_bytes)
+        for array in self._layout.arrays:
+            most, stored = max(1, _BLOCK_BYTES // array.row_bytes), array.stored_row_bytes
             for piece in array.pieces:
                 for start in range(0, piece.rows, most):
                     rows = np.empty((min(most, piece.rows - start), *array.shape[1:]), np.float32)
-                    self._fill(array, piece.offset + start * array.stored_row_bytes, rows)
-                    end = self._file.tell()
-                    yield Block(name, array.shape, piece.first_row + start, rows, end)
+                    self._fill(array, piece.offset + start * stored, rows)
+                    first, end = piece.first_row + start, self._file.tell()
+                    yield Block(array.name, array.shape, first, rows, end)
 
     def rows(self, array: str, wanted: Sequence[int]) -> NDArray[np.float32]:
         """Read some rows of an array."""
@@ -170,35 +175,29 @@ class PlacedReader:
             raise ValueError("it has no trailer to check it by")
         for name, spans in self._layout.spans().items():
             found = _core.checksums(self._path, spans.offsets, spans.lengths, workers)
-            wrong = found != _checksums_of(self.trailer["arrays"], name)
+            wrong = found != checksums_of(self.trailer["arrays"], name)
             yield from map(spans.place, np.flatnonzero(wrong).tolist())
 
     def differing(self, job: Job, workers: int | None) -> Iterator[str]:
         """Name the places that are not what a job makes."""
         spans = self._layout.spans()
-        places: list[str] = []
-
-        def images(array: str, part: Part, at: Places) -> None:
+        for name, part, places in _images(self._layout, job):
             equal = np.zeros(part.rows, np.bool_)
-            failures = _core.compare_with_file(part.jpegs(), at, self._path, equal, workers)
+            failures = _core.compare_with_file(part.jpegs(), places, self._path, equal, workers)
             raise_failures(part.photographs, failures)
-            places.extend(map(spans[array].place, np.flatnonzero(~equal).tolist()))
-
-        def labels(array: str, span: int, offset: int, encoded: bytes) -> None:
+            yield from map(spans[name].place, np.flatnonzero(~equal).tolist())
+        for name, span, offset, encoded in _labels(self._layout, job):
             self._file.seek(offset)
             if self._file.read(len(encoded)) != encoded:
-                places.append(spans[array].place(span))
-
-        _walk(self._layout, spans, job, images, labels)
-        yield from places
+                yield spans[name].place(span)
 
 
 class Places(NamedTuple):
-    """Where samples are in a file, in the form that the native module takes."""
+    """Where samples are in a file, in the form that the native module expects."""
 
     #: int32 (passes, photographs, 4).
     crops: NDArray[np.int32]
-    #: Of a sample in pixels.
+    #: Size of a sample in pixels.
     width: int
     height: int
     #: See `PlacedKind.text_blocks`.
@@ -207,51 +206,36 @@ class Places(NamedTuple):
     offsets: NDArray[np.uint64]
 
 
-def _walk(
-    layout: Layout,
-    spans: Mapping[str, Spans],
-    job: Job,
-    images: Callable[[str, Part, Places], None],
-    labels: Callable[[str, int, int, bytes], None],
-) -> None:
-    """Bring all samples of a job to their places, whatever is done with them there.
-
-    `images` gets an array's name, its part and the places of its samples; `labels` an array's name,
-    the number of a span, its offset and its bytes.
-    """
-    kind = layout.kind
+def _images(layout: Layout, job: Job) -> Iterator[tuple[str, Part, Places]]:
+    """Yield the names of a job's arrays of images, its parts, and where their samples are."""
     width, height = job.options.size
     for part, array in zip(job.parts, layout.arrays[:2], strict=True):
         offsets = array.row_offsets().reshape(part.crops.shape[:2])
-        places = Places(part.crops, width, height, kind.text_blocks(array), offsets)
-        images(f"{part.prefix}_im", part, places)
+        blocks = layout.kind.text_blocks(array)
+        yield array.name, part, Places(part.crops, width, height, blocks, offsets)
+
+
+def _labels(layout: Layout, job: Job) -> Iterator[tuple[str, int, int, bytes]]:
+    """Yield the names of a job's arrays of labels, and of each piece number, offset and bytes."""
     for part, array in zip(job.parts, layout.arrays[2:], strict=True):
-        name, rows = f"{part.prefix}_output", part.labels()
-        for i, offset in enumerate(spans[name].offsets.tolist()):
-            labels(name, i, offset, kind.encode(array, rows[spans[name].rows_of(i)]))
-
-
-def _no_checksums(spans: Mapping[str, Spans]) -> dict[str, NDArray[np.uint32]]:
-    return {name: np.zeros(len(each.offsets), np.uint32) for name, each in spans.items()}
+        rows = part.labels()
+        for number, piece in enumerate(array.pieces):
+            own = rows[piece.first_row :][: piece.rows]
+            yield array.name, number, piece.offset, layout.kind.encode(array, own)
 
 
 def _described(layout: Layout, checksums: Mapping[str, NDArray[np.uint32]]) -> dict[str, Any]:
     """Describe the arrays as the trailer has them."""
     return {
-        name: {
+        array.name: {
             "shape": list(array.shape),
             "dtype": "<f4",
             "text_blocks": layout.kind.text_blocks(array),
             "pieces": [[piece.offset, piece.rows] for piece in array.pieces],
-            "crc32": checksums[name].astype(">u4").tobytes().hex(),
+            "crc32": hexadecimal(checksums[array.name]),
         }
-        for name, array in zip(Bundle._fields, layout.arrays, strict=True)
+        for array in layout.arrays
     }
-
-
-def _checksums_of(arrays: Mapping[str, Any], name: str) -> NDArray[np.uint32]:
-    """Return the checksums of an array's spans."""
-    return np.frombuffer(bytes.fromhex(arrays[name]["crc32"]), ">u4").astype(np.uint32)
 
 
 def _damaged(offset: int, length: int) -> str:

@@ -6,13 +6,11 @@ from functools import lru_cache
 from headpose_fast.bundle.opcodes import (
     CALL,
     MARK,
-    POP,
     TUPLE,
     call,
     get,
     global_name,
     ints,
-    put,
     string,
     tuple_of,
 )
@@ -72,16 +70,6 @@ U1 = string("u1")
 
 #: Makes no difference, since no index is out of range; but otherwise NumPy would copy the output.
 CLIP = string("clip")
-
-
-def keep(slot: int, value: bytes) -> bytes:
-    """Keep a value in a slot, and not on the stack."""
-    return value + put(slot) + POP
-
-
-def do(result: bytes) -> bytes:
-    """Call a function for what it writes into its last argument."""
-    return result + POP
 
 
 def view(

@@ -16,7 +16,7 @@ from headpose_fast import _core
 from headpose_fast.bundle.arrays import DTYPE, Block, Bundle, Counts
 from headpose_fast.bundle.kind_small import NAME, TEXT_UNIT, SmallPickle
 from headpose_fast.bundle.small_parts import StoredPart, covered, most_pixels
-from headpose_fast.bundle.trailer import read_trailer
+from headpose_fast.bundle.trailer import checksums_of, hexadecimal, read_trailer
 from headpose_fast.job import PREFIXES, Job
 from headpose_fast.samples.options import MOST_SIDE
 from headpose_fast.samples.rendering import raise_failures
@@ -148,13 +148,10 @@ class SmallReader:
     @cached_property
     def trailer(self) -> dict[str, Any] | None:
         """The trailer's content; None without one. Raises ValueError if it is damaged."""
-        if self._file.seek(0, os.SEEK_END) == self._length:
-            return None
-        self._file.seek(self._length)
-        return read_trailer(self._file, NAME, self._counts, self._describes)
+        return read_trailer(self._file, self._length, NAME, self._counts, self._describes)
 
     def _describes(self, arrays: dict[str, Any]) -> bool:
-        sums = {part.prefix: _checksums_of(arrays, part.prefix).tolist() for part in self._parts}
+        sums = {part.prefix: checksums_of(arrays, part.prefix).tolist() for part in self._parts}
         train, test = (part.photographs for part in self._parts)
         lengths = [len(sums[part.prefix]) == len(part.offsets) for part in self._parts]
         return all(lengths) and arrays == described((train, test), sums)
@@ -221,7 +218,7 @@ class SmallReader:
             raise ValueError("it has no trailer to check it by")
         for part in self._parts:
             found = _core.checksums(self._path, part.offsets, part.lengths, workers)
-            wrong = found != _checksums_of(self.trailer["arrays"], part.prefix)
+            wrong = found != checksums_of(self.trailer["arrays"], part.prefix)
             yield from map(part.place, np.flatnonzero(wrong).tolist())
 
     def differing(self, job: Job, workers: int | None) -> Iterator[str]:
@@ -246,14 +243,6 @@ def described(
 ) -> dict[str, Any]:
     """Describe the parts as the trailer has them."""
     return {
-        prefix: {
-            "photographs": count,
-            "crc32": np.array(checksums[prefix], ">u4").tobytes().hex(),
-        }
+        prefix: {"photographs": count, "crc32": hexadecimal(checksums[prefix])}
         for prefix, count in zip(PREFIXES.values(), photographs, strict=True)
     }
-
-
-def _checksums_of(arrays: Mapping[str, Any], prefix: str) -> NDArray[np.uint32]:
-    """Return the checksums of a part's texts."""
-    return np.frombuffer(bytes.fromhex(arrays[prefix]["crc32"]), ">u4").astype(np.uint32)

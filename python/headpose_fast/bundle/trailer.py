@@ -6,9 +6,14 @@ paths or workers. The checksums are CRC-32: they detect accidents, not forgeries
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO, Any
 from zlib import crc32
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from headpose_fast import _core
 from headpose_fast.bundle.arrays import Counts
@@ -23,6 +28,14 @@ _STRANGE = "its trailer was not written by headpose-fast"
 _OTHER = "its trailer belongs to another file"
 
 
+def checksum_of(path: Path) -> str:
+    """Return the CRC-32 that a bundle's trailer ends with: eight hexadecimal digits."""
+    with path.open("rb") as file:
+        file.seek(-min(_END_LENGTH, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        end = file.read()
+    return end[-9:-1].decode("ascii", "replace")
+
+
 def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
     """Make the trailer of a job's bundle, whose kind describes its arrays in values of JSON."""
     content = {
@@ -33,33 +46,31 @@ def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
         "database": job.digest,
         "arrays": dict(arrays),
     }
+    if job.shard is not None:
+        content["shard"] = list(job.shard)
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n" + text + b"\n" + _END % crc32(text)
 
 
 def read_trailer(
     file: IO[bytes],
+    begin: int,
     kind: str,
     counts: Counts,
     describes: Callable[[dict[str, Any]], bool],
-) -> dict[str, Any]:
-    """Read the trailer, at the file's current position.
+) -> dict[str, Any] | None:
+    """Read the trailer of a bundle of a kind, which begins at a byte; None if the file ends there.
 
-    Args:
-        file: The bundle.
-        kind: Its kind.
-        counts: What its first line says.
-        describes: Whether a value of `arrays` describes the bundle's; may raise LookupError,
-            TypeError or ValueError for what it does not expect.
+    `describes` says whether a value of `arrays` describes the bundle's; it may raise LookupError,
+    TypeError or ValueError for what it does not expect.
 
-    Raises:
-        ValueError: There is no trailer, or it is damaged or of another file.
-
+    Raises ValueError if the trailer is damaged or of another file.
     """
+    file.seek(begin)
     # More than any trailer has: whatever else is there is not brought into memory.
     data = file.read((1 << 20) + 128 * (counts.train + counts.test))
     if not data:
-        raise ValueError("it has no trailer to check it by")
+        return None
     text = data[1 : -_END_LENGTH - 1]
     if data != b"\n" + text + b"\n" + _END % crc32(text):
         raise ValueError("its trailer is damaged")
@@ -69,7 +80,9 @@ def read_trailer(
             raise ValueError("its trailer was written by a newer headpose-fast")
         if content["kind"] != kind or not describes(content["arrays"]):
             raise ValueError(_OTHER)
-        _require_options(counts, content["options"])
+        options = Options.from_record(content["options"], (counts.width, counts.height))
+        if counts.train % options.num_data_aug or counts.test % options.num_data_aug_val:
+            raise ValueError(_OTHER)
         strings = [content["headpose_fast"], content["database"]]
     except (LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(_STRANGE) from None
@@ -78,12 +91,11 @@ def read_trailer(
     return content
 
 
-def _require_options(counts: Counts, record: dict[str, Any]) -> None:
-    """Raise TypeError or ValueError for what are not the options of a file."""
-    options = Options.from_record(record, (counts.width, counts.height))
-    for rows, passes in (
-        (counts.train, options.num_data_aug),
-        (counts.test, options.num_data_aug_val),
-    ):
-        if rows % passes:
-            raise ValueError(_OTHER)
+def hexadecimal(checksums: ArrayLike) -> str:
+    """Write checksums as the trailer has them."""
+    return np.array(checksums, ">u4").tobytes().hex()
+
+
+def checksums_of(arrays: Mapping[str, Any], name: str) -> NDArray[np.uint32]:
+    """Read the checksums that a value of `arrays` has by a name."""
+    return np.frombuffer(bytes.fromhex(arrays[name]["crc32"]), ">u4").astype(np.uint32)

@@ -108,19 +108,20 @@ def address(text: str) -> str:
     """Parse the address of a folder or object in a store."""
     from headpose_fast.stores.addresses import destination
 
-    try:
-        destination(text, "")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    _parsed(destination, text, "")
     return text
 
 
-def upload_arg(text: str) -> tuple[str, Any]:
+def upload_arg(text: str) -> Any:
     """Parse `KEY=VALUE` for boto3."""
     from headpose_fast.stores.addresses import extra_arg
 
+    return _parsed(extra_arg, text)
+
+
+def _parsed(parse: Callable[..., Any], *arguments: str) -> Any:
     try:
-        return extra_arg(text)
+        return parse(*arguments)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -133,7 +134,7 @@ def png(text: str) -> str:
 
 
 def persons(text: str) -> tuple[int, ...]:
-    """Parse `N,N,...`, the people to test with."""
+    """Parse `N,N,...`, the people to test on."""
     person = integer(1, 99)
     named = tuple(person(part) for part in text.split(","))
     if len(set(named)) < len(named):

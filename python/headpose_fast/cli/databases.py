@@ -59,7 +59,7 @@ def _sample(options: argparse.Namespace) -> Path:
 
 def note_unpublished(digest: str, options: argparse.Namespace) -> None:
     """Print a note if a database is neither the published one nor the sample."""
-    from headpose_fast.database.photographs import PUBLISHED_DIGEST
+    from headpose_fast.database.databases import PUBLISHED_DIGEST
 
     if not options.sample and digest != PUBLISHED_DIGEST:
         say(f"note: this is not the published database: its digest is {digest}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from headpose_fast.pipeline import Prepared
 
 _MOST_PASSES = 9999
+
+#: Options of the command only; all others are arguments of `prepare`.
+_OF_THE_COMMAND = {"sample", "upload", "upload_args", "quiet", "json"}
 
 #: Bytes of a file to upload that take minutes at 100 Mbit/s.
 _LARGE = 10**9
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     text = "another size for the samples in pixels, with the same proportions, such as 224x224"
     add("--size", arguments.size, "WxH", text)
     databases.add_database(made)
-    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)"
+    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: current folder)"
     add("--output", arguments.path, "PATH", text)
     seed = arguments.integer(0, MOST_SEED)
     add("--seed", seed, "N", "seed of the random crops", default=0)
@@ -77,14 +79,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Do the job, and upload its file if asked for."""
+    """Do the job, and upload its file on request."""
     _require_consistent(options, parser)
+
+    from headpose_fast.pipeline import prepare
+
     databases.settle_input(options)
-    prepared = _prepare(options)
+    given = {name: value for name, value in vars(options).items() if name not in _OF_THE_COMMAND}
+    prepared = prepare(**given, progress=not options.quiet)
     if not options.quiet:
         say(_summary(prepared))
         if options.upload and prepared.kind != "small" and prepared.size > _LARGE:
-            say("note: --pickle small makes a file a twentieth the size, for any Python too")
+            say("note: --pickle small makes a file a twentieth the size, also for any Python")
         databases.note_unpublished(prepared.digest, options)
     if options.upload is None:
         return print_result(prepared.path, asdict(prepared), options)
@@ -102,27 +108,6 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
     if options.upload_args and options.upload is None:
         parser.error("--upload-args needs --upload")
     arguments.require_once(options, parser)
-
-
-def _prepare(options: argparse.Namespace) -> Prepared:
-    from headpose_fast.pipeline import prepare
-
-    return prepare(
-        options.input,
-        options.output,
-        num_data_aug=options.num_data_aug,
-        num_data_aug_val=options.num_data_aug_val,
-        aspect_ratio=options.aspect_ratio,
-        seed=options.seed,
-        test_persons=options.test_persons,
-        split=options.split,
-        size=options.size,
-        pickle=options.pickle,
-        workers=options.workers,
-        allow_incomplete=options.allow_incomplete,
-        sync=options.sync,
-        progress=not options.quiet,
-    )
 
 
 def _send(prepared: Prepared, options: argparse.Namespace) -> int:
@@ -145,30 +130,23 @@ def _send(prepared: Prepared, options: argparse.Namespace) -> int:
 def _summary(prepared: Prepared) -> str:
     (train, *sample), (test, *_) = prepared.shapes[:2]
     people = {*prepared.train_persons, *prepared.test_persons}
-    return "\n".join(
-        [
-            f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}",
-            f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
-            f"seed {prepared.seed}, pickle kind {prepared.kind}",
-            f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
-            f"{prepared.size:,} bytes in {prepared.seconds:.1f} s",
-        ]
+    return (
+        f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}\n"
+        f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
+        f"seed {prepared.seed}, pickle kind {prepared.kind}\n"
+        f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
+        f"{prepared.size:,} bytes in {prepared.seconds:.1f} s"
     )
 
 
 def _sides(prepared: Prepared) -> str:
-    """Say which people or series train and test, and that none does both."""
-    if set(prepared.train_persons).isdisjoint(prepared.test_persons):
-        what, train, test = "person", prepared.train_persons, prepared.test_persons
-        prefix = ""
-    else:
-        what, train, test = "series", prepared.train_series, prepared.test_series
-        prefix = "series "
+    """Say which people or series are trained and tested on, and that none is in both."""
+    what, prefix = "person", ""
+    train, test = prepared.train_persons, prepared.test_persons
+    if not set(train).isdisjoint(test):
+        what, prefix = "series", "series "
+        train, test = prepared.train_series, prepared.test_series
     if not set(train).isdisjoint(test):
         raise AssertionError(f"{what} {train} and {test} are not apart")
-    sides = f"training on {prefix}{_listed(train)}; testing on {prefix}{_listed(test)}"
-    return f"{sides}; no {what} is in both"
-
-
-def _listed(persons: Sequence[int]) -> str:
-    return ", ".join(map(str, persons))
+    training, testing = (f"{prefix}{', '.join(map(str, side))}" for side in (train, test))
+    return f"training on {training}; testing on {testing}; no {what} is in both"

@@ -61,15 +61,8 @@ class FaceBox(NamedTuple):
 def parse_label(content: bytes, picture: str) -> FaceBox:
     """Parse a label: the picture's name, an empty line, `Face`, and four integers, one per line.
 
-    Other line ends, trailing blanks and empty lines at the end are accepted.
-
-    Args:
-        content: The label file.
-        picture: The name that its first line must have.
-
-    Raises:
-        ValueError: The label is malformed; the message says where.
-
+    Other line ends, trailing blanks and empty lines at the end are accepted. Raises ValueError if
+    the label is malformed; the message says where.
     """
     try:
         lines = [line.rstrip() for line in content.decode("ascii").splitlines()]

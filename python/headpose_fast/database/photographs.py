@@ -1,23 +1,19 @@
-"""A database: its photographs, its digest, what is missing, and the split."""
+"""What a photograph is, and many of them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.database.columns import Columns
-from headpose_fast.database.names import NUMBERS, PERSONS, SERIES, FaceBox
+from headpose_fast.database.names import FaceBox
 from headpose_fast.errors import DatabaseError
-
-#: `Database.digest` of the published database.
-PUBLISHED_DIGEST = "190d44a194b2eb24f27163ea45de08f9d26328ccc44a01fdee46fa546a6e7ad9"
 
 #: Photographs whose places are handed to the native module at once.
 _TOGETHER = 4096
@@ -178,179 +174,20 @@ def select(photographs: Sequence[Photograph], wanted: NDArray[np.bool_]) -> Sequ
     return tuple(photographs[i] for i in chosen.tolist())
 
 
-def file_digests(photographs: Sequence[Photograph], workers: int | None = None) -> list[str]:
-    """Return the SHA-256 of each photograph's file in hexadecimal digits.
+_Many = TypeVar("_Many", bound=Sequence[Photograph])
 
-    Raises DatabaseError for those that cannot be read.
+
+def file_digests(photographs: _Many) -> Iterator[tuple[_Many, list[str]]]:
+    """Yield some photographs after the other, with the SHA-256 of each file in hexadecimal digits.
+
+    Raises DatabaseError at the end if some could not be read.
     """
-    found: list[str] = []
     problems = []
     for first in range(0, len(photographs), _TOGETHER):
-        some = photographs[first : first + _TOGETHER]
-        out = np.empty((len(some), 32), np.uint8)
-        failures = _core.digests(files_of(some), out, workers)
+        some = cast("_Many", photographs[first : first + _TOGETHER])
+        out = np.zeros((len(some), 32), np.uint8)
+        failures = _core.digests(files_of(some), out, None)
         problems += [f"{some[i].name}: {reason}" for i, reason in failures]
-        found += [row.tobytes().hex() for row in out]
+        yield some, [row.tobytes().hex() for row in out]
     if problems:
         raise DatabaseError(problems)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Database(Sequence[Photograph]):
-    """The photographs of a database: in the order of person, series and number, or of a table."""
-
-    path: Path
-    photographs: Sequence[Photograph] = field(repr=False)
-
-    def __len__(self) -> int:
-        """Count the photographs."""
-        return len(self.photographs)
-
-    @overload
-    def __getitem__(self, index: int) -> Photograph: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Photograph]: ...
-    def __getitem__(self, index: int | slice) -> Photograph | Sequence[Photograph]:
-        """Return a photograph, or several for a slice."""
-        return self.photographs[index]
-
-    def __iter__(self) -> Iterator[Photograph]:
-        """Iterate over the photographs."""
-        return iter(self.photographs)
-
-    @property
-    def is_table(self) -> bool:
-        """Whether it was read from a table, so that nothing is known of what should be there."""
-        return isinstance(self.photographs, Rows)
-
-    def _repr_html_(self) -> str:
-        """Describe it in a notebook: how much there is, and a selection of photographs."""
-        from headpose_fast import notebook
-        from headpose_fast.images import photograph_image
-
-        missing, digest = sum(map(len, self.missing().values())), self.digest
-        facts = [
-            ("database", str(self.path)),
-            ("photographs", f"{len(self):,}"),
-            ("people", ", ".join(map(str, self.persons))),
-            ("missing", f"{missing:,} of the published photographs" if missing else "nothing"),
-            ("digest", f"{digest}{' (the published one)' if digest == PUBLISHED_DIGEST else ''}"),
-        ]
-        figures: list[notebook.Figure] = []
-        for photograph in map(self.__getitem__, notebook.spread(len(self))):
-            caption = f"person {photograph.person}, {photograph.tilt:+d}, {photograph.pan:+d}"
-            try:
-                figures.append((caption, photograph_image(photograph.name, photograph.jpeg)))
-            except DatabaseError as error:
-                # Show the others, and the reason instead of this picture.
-                figures.append((f"{caption}: {error}", None))
-        return notebook.page("Database", facts, figures)
-
-    @property
-    def persons(self) -> tuple[int, ...]:
-        """The people in the database, ascending."""
-        return tuple(np.unique(columns_of(self.photographs).persons).tolist())
-
-    @property
-    def digest(self) -> str:
-        """A hash of the content, however it is packed: SHA-256 in hexadecimal digits.
-
-        That is of the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
-        by path; the published database has `PUBLISHED_DIGEST`. Of a table it is of the lines that
-        `docs/tables.md` describes: each photograph's SHA-256 and its row, without its path.
-
-        Raises DatabaseError for photographs that cannot be read.
-        """
-        if isinstance(self.photographs, Rows):
-            return digest_of_rows(self.photographs)
-        lines = []
-        for photograph, digest in zip(self, file_digests(self.photographs), strict=True):
-            folder, stem = photograph.name.removesuffix(".jpg").split("/")[-2:]
-            label = hashlib.sha256(photograph.label).hexdigest()
-            for kind, digits in ((".jpg", digest), (".txt", label)):
-                path = f"{folder}/{stem}{kind}"
-                lines.append((path, f"{digits}  {path}\n"))
-        return hashlib.sha256("".join(line for _, line in sorted(lines)).encode()).hexdigest()
-
-    def split(
-        self, test_persons: Collection[int] = (), test_series: Collection[int] = ()
-    ) -> tuple[Sequence[Photograph], Sequence[Photograph]]:
-        """Divide them into those to train with and those of the test people or series.
-
-        Without test people and series, a table is divided by its column `split`, if it has one.
-        """
-        columns = columns_of(self.photographs)
-        tested = np.isin(columns.persons, [*test_persons])
-        tested |= np.isin(columns.series, [*test_series])
-        by_column = self.photographs.tested if isinstance(self.photographs, Rows) else None
-        if by_column is not None and not test_persons and not test_series:
-            tested = by_column
-        return select(self.photographs, ~tested), select(self.photographs, tested)
-
-    def missing(self) -> dict[tuple[int, int], list[int]]:
-        """Find the published photographs that are missing: their numbers by person and series."""
-        there = {(p.person, p.series, p.number) for p in self.photographs}
-        absent = {
-            (person, series): [n for n in NUMBERS if (person, series, n) not in there]
-            for person in PERSONS
-            for series in SERIES
-        }
-        return {of: numbers for of, numbers in absent.items() if numbers}
-
-    def require_complete(self, test_persons: Collection[int]) -> None:
-        """Raise DatabaseError if published photographs are missing, or all of a test person's.
-
-        Of a table, which may be of anyone, only the latter.
-        """
-        missing = {} if self.is_table else self.missing()
-        problems = [
-            f"{self.path}: person {person:02d} series {series}: missing {_ranges(numbers)}"
-            for (person, series), numbers in missing.items()
-        ]
-        if missing:
-            published = len(PERSONS) * len(SERIES) * len(NUMBERS)
-            problems.insert(
-                0,
-                f"{self.path}: {sum(map(len, missing.values())):,} of the {published:,} published "
-                "photographs are missing (to continue without them: --allow-incomplete)",
-            )
-        problems += [
-            f"{self.path}: test person {person:02d} has no photographs"
-            for person in sorted(set(test_persons) - set(self.persons))
-        ]
-        if problems:
-            raise DatabaseError(problems)
-
-
-def digest_of_rows(rows: Rows) -> str:
-    """Hash the rows of a table and their photographs."""
-    found = hashlib.sha256(b"headpose-fast table 1\n")
-    columns = rows.columns
-    parts = ["-"] * len(rows)
-    if rows.tested is not None:
-        parts = ["test" if tested else "train" for tested in rows.tested.tolist()]
-    known = zip(
-        file_digests(rows),
-        *(column.tolist() for column in columns[:5]),
-        columns.frames[:, 2:].tolist(),
-        parts,
-        strict=True,
-    )
-    for digest, person, series, number, tilt, pan, face, part in known:
-        values = (digest, person, series, number, tilt, pan, *face, part)
-        found.update(f"{' '.join(map(str, values))}\n".encode())
-    return found.hexdigest()
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Abbreviate ascending numbers: `00-04, 17`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(
-        f"{run[0]:02d}" if len(run) == 1 else f"{run[0]:02d}-{run[-1]:02d}" for run in runs
-    )

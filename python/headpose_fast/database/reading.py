@@ -12,9 +12,10 @@ from typing import NoReturn
 import numpy as np
 
 from headpose_fast import _core
+from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
 from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
-from headpose_fast.database.photographs import Database, JpegFile, Photograph, Place
+from headpose_fast.database.photographs import JpegFile, Photograph, Place
 from headpose_fast.database.tables import SUFFIXES, Table, read_table
 from headpose_fast.errors import DatabaseError
 
@@ -22,15 +23,15 @@ from headpose_fast.errors import DatabaseError
 def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
     """Read a database from an archive or a folder, unpacking nothing, or from a table.
 
-    Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
-    photographs count; whatever else is there is passed over, and links are never followed.
-    Photographs in a folder, a plain archive or beside a table are read when they are rendered.
+    Only files in a folder `PersonPP` (or `PersonnePP`) that are named like the database's
+    photographs are read. Everything else is skipped, and links are never followed. Photographs in a
+    folder, a plain archive or beside a table are read only when they are rendered.
 
     Args:
-        path: The archive (`.tar`, `.tar.gz` or `.tgz`), or a folder that holds the `PersonPP`
-            folders, or else has them at some depth, or is one; or a table, `.csv` or `.parquet`,
-            which docs/tables.md describes, as a path or a `Table`.
-        limits: What it may ask of the machine; None for `Limits()`.
+        path: The archive (`.tar`, `.tar.gz` or `.tgz`); or a folder, which may contain the
+            `PersonPP` folders, directly or at some depth, or be one of them; or a table, `.csv` or
+            `.parquet`, which docs/tables.md describes, as a path or a `Table`.
+        limits: Limits on what it may demand; None for `Limits()`.
 
     Returns:
         The photographs with their labels. The set need not be complete: see `Database.missing`.

@@ -13,18 +13,18 @@ _FOLD = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
 
 def test_with(
     test_persons: Collection[int] | None, fold: str | None
-) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the people and the series to test on.
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the people and the series to test on, ascending.
 
     Raises ValueError if `fold` is not a fold of the protocols, or if both are given.
     """
     if fold is None:
         persons = TEST_PERSONS if test_persons is None else test_persons
-        return frozenset(map(index, persons)), frozenset()
+        return tuple(sorted(set(map(index, persons)))), ()
     if test_persons is not None:
         raise ValueError("split and test_persons cannot be combined")
     match = _FOLD.fullmatch(fold)
     if match is None:
         raise ValueError(f"split must be known:1, known:2 or unknown:PERSON, not {fold!r}")
-    tested = frozenset({int(match[2] or match[4])})
-    return (frozenset(), tested) if match[1] else (tested, frozenset())
+    tested = (int(match[2] or match[4]),)
+    return ((), tested) if match[1] else (tested, ())

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.database.columns import Columns
+from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.photographs import Database, Place, Rows
+from headpose_fast.database.photographs import Place, Rows
 from headpose_fast.errors import DatabaseError
 
 #: How the names of tables end.

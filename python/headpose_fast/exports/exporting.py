@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.photographs import Database, Photograph
+from headpose_fast.database.photographs import Photograph
 from headpose_fast.errors import DatabaseError
 from headpose_fast.exports import npz, parquet
 from headpose_fast.exports.options import Channels, Form, Options, Part

@@ -28,8 +28,8 @@ class Options:
 
     form: Form
     part: Part
-    test_persons: frozenset[int]
-    test_series: frozenset[int]
+    test_persons: tuple[int, ...]
+    test_series: tuple[int, ...]
     #: Of npz: width and height of the images in pixels, which are equal.
     size: tuple[int, int]
     #: Of npz: the order of the channels.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal
-
-from headpose_fast.database.splits import test_with
 
 AspectRatio = Literal[0, 1]
 
@@ -45,56 +42,23 @@ class Options:
         sample_size(self.aspect_ratio, self.size)
         require_seed(self.seed)
 
-    @classmethod
-    def chosen(
-        cls,
-        num_data_aug: int,
-        num_data_aug_val: int,
-        aspect_ratio: int,
-        seed: int,
-        *,
-        test_persons: Collection[int] | None,
-        split: str | None,
-        size: tuple[int, int] | None,
-    ) -> Options:
-        """Make them from the arguments of `prepare`; None means what the original script has."""
-        persons, series = test_with(test_persons, split)
-        return cls(
-            num_data_aug=index(num_data_aug),
-            num_data_aug_val=index(num_data_aug_val),
-            size=sample_size(aspect_ratio, size),
-            aspect_ratio=1 if aspect_ratio == 1 else 0,
-            seed=index(seed),
-            test_persons=tuple(sorted(persons)),
-            test_series=tuple(sorted(series)),
-        )
-
     def recorded(self) -> dict[str, Any]:
         """Return them as a bundle's trailer has them; its arrays have the size."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in vars(self).items()
-            if name != "size"
-        }
+        return {name: value for name, value in vars(self).items() if name != "size"}
 
     @classmethod
     def from_record(cls, record: dict[str, Any], size: tuple[int, int]) -> Options:
-        """Read what `recorded` gave.
+        """Read what `recorded` gave, from JSON.
 
-        Raises:
-            TypeError: They are not options.
-            ValueError: They are those of other arrays.
-
+        Raises TypeError or LookupError for what are not options, ValueError for those of other
+        arrays.
         """
-        fields = {**record}
-        for name in ("test_persons", "test_series"):
-            if not isinstance(fields[name], list):
-                raise TypeError(f"{name} is not a list")
-            fields[name] = tuple(fields[name])
-        for name, value in fields.items():
-            if any(type(v) is not int for v in (value if isinstance(value, tuple) else [value])):
+        lists = {name: record[name] for name in ("test_persons", "test_series")}
+        for name, value in record.items():
+            values = value if name in lists else [value]
+            if not isinstance(values, list) or any(type(number) is not int for number in values):
                 raise TypeError(f"{name} is not made of whole numbers")
-        return cls(**fields, size=size)
+        return cls(**{**record, **{name: tuple(lists[name]) for name in lists}}, size=size)
 
 
 def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:

@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 from headpose_fast import _core
 from headpose_fast.database.photographs import Photograph, Rows, columns_of
 from headpose_fast.errors import DatabaseError
-from headpose_fast.samples.options import (
-    SIZES,
-    AspectRatio,
-    require_seed,
-    require_workers,
-    sample_size,
-)
+from headpose_fast.samples.options import AspectRatio, require_seed, require_workers, sample_size
 
 
 class Crops(NamedTuple):
@@ -56,16 +50,15 @@ def plan_crops(
         TypeError: A number is not a whole number.
 
     """
-    if aspect_ratio not in SIZES:
-        raise ValueError(f"aspect_ratio must be 1 or 0, not {aspect_ratio!r}")
+    sample_size(aspect_ratio)  # Raises for another ratio.
     require_seed(seed)
     if min(num_data_aug, num_data_aug_val) < 0:
         raise ValueError("the numbers of passes must not be negative")
     num_data_aug, num_data_aug_val = index(num_data_aug), index(num_data_aug_val)
     frames = np.concatenate([_frames(train), _frames(test)])
     in_part, passes = [len(train), len(test)], [num_data_aug, num_data_aug_val]
-    counts = [len(train) * num_data_aug, len(test) * num_data_aug_val]
-    out = np.empty((sum(counts), 4), np.int32)
+    to_train = len(train) * num_data_aug
+    out = np.empty((to_train + len(test) * num_data_aug_val, 4), np.int32)
     failures = _core.plan_crops(
         frames, in_part, passes, aspect_ratio=aspect_ratio, seed=seed, out=out
     )
@@ -75,8 +68,8 @@ def plan_crops(
             [f"{name}: {why}" for name, (_, why) in zip(names, failures, strict=True)]
         )
     return Crops(
-        out[: counts[0]].reshape(num_data_aug, len(train), 4),
-        out[counts[0] :].reshape(num_data_aug_val, len(test), 4),
+        out[:to_train].reshape(num_data_aug, len(train), 4),
+        out[to_train:].reshape(num_data_aug_val, len(test), 4),
     )
 
 

@@ -43,11 +43,8 @@ def fetch(address: str, part: Path, limit: int, progress: Progress | None, since
 
     A transfer that breaks off is resumed if the server confirms that the file is the same.
 
-    Raises:
-        FetchError: It cannot be fetched; the message says why.
-        UnchangedError: It has not changed after `since`, in seconds since 1970, if that is not 0.
-        OSError: The file cannot be written.
-
+    Raises FetchError if it cannot be fetched, UnchangedError if it has not changed after `since`,
+    in seconds since 1970 and not 0, and OSError if the file cannot be written.
     """
     retries = Retry(
         total=None,

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
 from headpose_fast.database.reading import open_database
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
@@ -38,20 +38,16 @@ def find_database(
 ) -> Path:
     """Return the path of the database that `--input` means, downloading it if need be.
 
-    Args:
-        source: A path, which is returned as it is; or a string that begins with `http://` or
-            `https://`, whose file is kept in the cache folder and downloaded again when the server
-            has a newer one or reports no time of change. None means the archive or the folders in
-            the current folder, else the copy of the published database in the cache folder, else
-            a download, which is kept only if its digest is that of the published database.
-        progress: Called with the bytes downloaded and their total (the bytes downloaded again if
-            the server reports no total).
-        limits: Limits on what a downloaded archive may demand; None for `Limits()`.
+    A path is returned as it is. The file at an address, `http://` or `https://`, is kept in the
+    cache folder, and downloaded again if the server has a newer one or reports no time of change.
+    None means the archive or the folders in the current folder, else the copy of the published
+    database in the cache folder, else a download of it, which must have its digest.
 
-    Raises:
-        DatabaseError: There is no usable database at the address.
-        OSError: There is no database, no address gave one, or the cache cannot be written.
+    `progress` is called with the bytes downloaded and their total (as long as the server reports
+    none, the bytes downloaded). `limits` holds for a downloaded archive; None for `Limits()`.
 
+    Raises DatabaseError if there is no usable database at the address, OSError if there is no
+    database, no address gave one, or the cache cannot be written.
     """
     limits = limits or Limits()
     if source is None:
@@ -106,7 +102,7 @@ def open_as_asked(
     published: bool,
     complete: bool,
 ) -> tuple[Database, str]:
-    """Open a database and hash it; it must be the published one or complete if that is asked for.
+    """Open a database and hash it; require it to be the published one, or complete, on request.
 
     Raises as `open_with_digest` and `Database.require_complete` do.
     """
@@ -115,7 +111,7 @@ def open_as_asked(
         database.require_complete(test_persons)
     if published and digest != PUBLISHED_DIGEST:
         raise DatabaseError(
-            [f"{path}: not the published database; to use it all the same, name it with --input"]
+            [f"{path}: not the published database; to use it anyway, name it with --input"]
         )
     return database, digest
 
@@ -131,11 +127,11 @@ def databases_at_hand() -> Iterator[Path]:
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
-def database_of_digest(digest: str | None, limits: Limits | None = None) -> Database | None:
+def database_of_digest(digest: str | None) -> Database | None:
     """Open the database with this digest if it is in the current folder or the cache folder."""
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
-            database = open_database(path, limits)
+            database = open_database(path)
             if database.digest == digest:
                 return database
     return None

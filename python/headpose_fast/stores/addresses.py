@@ -22,11 +22,8 @@ class Destination(NamedTuple):
 def destination(address: str, name: str) -> Destination:
     """Return the object that a file of this name becomes.
 
-    The address is a folder, with or without a slash at its end, unless it ends in `.pkl`.
-
-    Raises:
-        ValueError: The address is malformed, or gives a name that S3 does not accept.
-
+    The address is a folder, with or without a slash at its end, unless it ends in `.pkl`. Raises
+    ValueError if it is malformed, or gives a name that S3 does not accept.
     """
     scheme, _, place = address.partition("://")
     bucket, _, path = place.partition("/")
@@ -47,9 +44,7 @@ def destination(address: str, name: str) -> Destination:
 def extra_arg(text: str) -> tuple[str, Any]:
     """Parse `KEY=VALUE`, an argument of boto3's uploads; the value of Metadata is `a=1,b=2`.
 
-    Raises:
-        ValueError: boto3 has no such argument, or its value is malformed.
-
+    Raises ValueError if boto3 has no such argument, or its value is malformed.
     """
     from boto3.s3.transfer import S3Transfer
 

@@ -142,7 +142,7 @@ def _transfer(
     size: int,
     args: dict[str, Any],
     running: Running,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Send the file; if that fails or is stopped, abort it."""
     from boto3.s3.transfer import TransferConfig, TransferManager
@@ -154,8 +154,7 @@ def _transfer(
     future = manager.upload(str(path), *running.target, args, [running])
     try:
         while not running.ended.wait(0.1):
-            if progress is not None:
-                progress(running.sent, size)
+            progress(running.sent, size)
         future.result()
     except BaseException:
         future.cancel()
@@ -165,8 +164,7 @@ def _transfer(
     finally:
         # In a thread, because it waits for stalled connections.
         threading.Thread(target=manager.shutdown, daemon=True).start()
-    if progress is not None:
-        progress(size, size)
+    progress(size, size)
 
 
 def _abort(session: Any, running: Running) -> None:
@@ -185,31 +183,12 @@ def _abort(session: Any, running: Running) -> None:
 
 
 def _check(
-    client: Any,
-    target: Destination,
-    args: Mapping[str, Any],
-    size: int,
-    etag: str | None,
+    client: Any, target: Destination, args: Mapping[str, Any], size: int, etag: str | None
 ) -> None:
-    """Compare what the store has with what was sent.
-
-    Args:
-        client: A client of the store.
-        target: The object.
-        args: What it was uploaded with.
-        size: The file's size in bytes.
-        etag: The ETag made from the file's MD5s.
-
-    Raises:
-        UploadError: They differ.
-
-    """
+    """Raise UploadError unless the store has an object of this size and ETag."""
     needed = ("SSECustomerAlgorithm", "SSECustomerKey", "ExpectedBucketOwner", "RequestPayer")
-    head = client.head_object(
-        Bucket=target.bucket,
-        Key=target.key,
-        **{name: args[name] for name in needed if name in args},
-    )
+    given = {name: args[name] for name in needed if name in args}
+    head = client.head_object(Bucket=target.bucket, Key=target.key, **given)
     stored = head["ContentLength"]
     if stored != size:
         raise UploadError(
@@ -230,14 +209,13 @@ def _like(found: str, etag: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """Say in a line what went wrong and, if known, what to do."""
+    code, text = type(error).__name__, str(error)
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        code = response.get("Error", {}).get("Code", "")
-        text = f"{response.get('Error', {}).get('Message', '')} ({code})"
-    else:
-        code, text = type(error).__name__, str(error)
-    text = text.removesuffix(".")
-    hint = _HINTS.get(code)
+        answer = response.get("Error", {})
+        code = answer.get("Code", "")
+        text = f"{answer.get('Message', '')} ({code})"
     # Servers' messages may contain anything.
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if hint is None else f"{line}: {hint}"
+    printable = "".join(c if c.isprintable() else " " for c in text.removesuffix("."))
+    line = " ".join(printable.split())
+    return f"{line}: {_HINTS[code]}" if code in _HINTS else line

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database, Photograph, columns_of
+from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
+from headpose_fast.database.photographs import Photograph, columns_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.sources.finding import find_database, open_with_digest
 from headpose_fast.training import labels

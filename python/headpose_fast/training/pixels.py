@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from headpose_fast import _core
 from headpose_fast.database.columns import Columns
-from headpose_fast.database.photographs import Database, columns_of, files_of
+from headpose_fast.database.databases import Database
+from headpose_fast.database.photographs import columns_of, files_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress, bar
 from headpose_fast.sources.cache import cache_folder, cached_file, keeping

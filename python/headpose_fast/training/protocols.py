@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headpose_fast.database.columns import Columns
-from headpose_fast.database.photographs import Database, columns_of
+from headpose_fast.database.databases import Database
+from headpose_fast.database.photographs import columns_of
 from headpose_fast.database.splits import TEST_PERSONS
 
 Protocol = Literal["deeplens", "known", "unknown", "random5"]

@@ -5,15 +5,11 @@ import io
 import os
 from pathlib import Path
 
-from headpose_fast.database.photographs import Database
+from headpose_fast.database.databases import Database
 from headpose_fast.output import output_file, require_writable
 from headpose_fast.views.inspection import Inspection
 
-#: The columns of an index.
-_COLUMNS = (
-    *("array", "row", "person", "series", "number", "tilt", "pan"),
-    *("crop_x", "crop_y", "crop_width", "crop_height"),
-)
+_COLUMNS = "array,row,person,series,number,tilt,pan,crop_x,crop_y,crop_width,crop_height"
 
 
 def write_index(
@@ -24,22 +20,13 @@ def write_index(
     Its columns are `array` (trn or test), `row`, `person`, `series`, `number`, `tilt` and `pan` in
     degrees, and `crop_x`, `crop_y`, `crop_width` and `crop_height` in pixels of the photograph.
 
-    Args:
-        inspection: What `inspect` found in the bundle.
-        output: The file to write; an existing one is replaced once the new one is complete.
-        database: What the bundle was made from.
-
-    Raises:
-        BundleError: The bundle does not record its options, or `database` is None or a different
-            one.
-        OSError: The file cannot be written.
-        ValueError: The file would replace the bundle or the database.
-
+    Raises as `write_beside` does, and BundleError if the bundle does not record its options, or if
+    `database` is not what it was made from.
     """
     job = inspection.job(database)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    text.write(f"{_COLUMNS}\n")
     for part in job.parts:
         known = [(p.person, p.series, p.number, p.tilt, p.pan) for p in part.photographs]
         for row, crop in enumerate(part.crops.reshape(-1, 4).tolist()):
@@ -53,12 +40,9 @@ def write_beside(
     content: bytes,
     database: Database | None,
 ) -> Path:
-    """Write a file that accompanies a bundle, completely or not at all.
+    """Write a file that accompanies a bundle; an existing one is replaced only by a complete one.
 
-    Raises:
-        OSError: The file cannot be written.
-        ValueError: The file would replace the bundle or the database.
-
+    Raises OSError if it cannot be written, ValueError if it would replace bundle or database.
     """
     output = Path(output)
     require_writable(output)

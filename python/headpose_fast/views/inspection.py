@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Bundle, Counts
 from headpose_fast.bundle.forms import reading
+from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
 from headpose_fast.database.names import PANS, TILTS
-from headpose_fast.database.photographs import PUBLISHED_DIGEST, Database
+from headpose_fast.errors import BundleError
 from headpose_fast.job import PREFIXES, Job
 from headpose_fast.progress import Progress, bar
+from headpose_fast.samples.options import Options
 from headpose_fast.text import plain
-from headpose_fast.views.origins import job_of
 
 #: Degrees by which a label may miss a pose: float32 misses by 1e-6.
 _NEAR = 0.01
@@ -79,9 +80,8 @@ class Inspection:
     def job(self, database: Database | None) -> Job:
         """Plan the job that it was made by, as `job_of` does."""
         (train, _, height, width), (test, *_) = self.shapes["trn_im"], self.shapes["test_im"]
-        trailer = {"options": self.options, "database": self.database}
-        known = None if self.options is None else trailer
-        return job_of(self.path, Counts(train, test, height, width), known, database)
+        counts = Counts(train, test, height, width)
+        return job_of(self.path, counts, self.options, self.database, database)
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON values; `docs/inspect.md` explains them."""
@@ -184,10 +184,8 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             ranges[block.array].add(block.rows)
             if block.array in counts:
                 counts[block.array].add(block.first_row, block.rows)
-            if report is not None:
-                report(block.end, size)
-        if report is not None:
-            report(size, size)
+            report(block.end, size)
+        report(size, size)
         trailer = reader.trailer or {}
         by_part = {part: counts[f"{prefix}_output"] for part, prefix in PREFIXES.items()}
         return Inspection(
@@ -202,6 +200,39 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             poses={part: count.poses() for part, count in by_part.items()},
             other_labels={part: count.others for part, count in by_part.items()},
         )
+
+
+def job_of(
+    path: Path,
+    counts: Counts,
+    options: dict[str, Any] | None,
+    digest: str | None,
+    database: Database | None,
+) -> Job:
+    """Plan the job that a bundle was made by, from what its trailer records and the database.
+
+    Raises BundleError if it has no trailer, or the database is another or None.
+    """
+    if options is None:
+        raise BundleError(
+            f"{path}: it has no trailer with its options, so its samples' photographs and "
+            "crops are unknown"
+        )
+    if database is None:
+        raise BundleError(
+            f"{path}: the database it was made from is neither in the current folder nor in the "
+            "cache: name it with --input"
+        )
+    if database.digest != digest:
+        raise BundleError(f"{path}: made from a database other than {database.path}")
+    size = (counts.width, counts.height)
+    job = Job.plan(database, digest, Options.from_record(options, size))
+    for part, samples in zip(job.parts, counts, strict=False):
+        if part.rows != samples:
+            raise BundleError(
+                f"{path}: its options do not produce its {samples:,} {part.name} samples"
+            )
+    return job
 
 
 class _Range:

@@ -8,6 +8,7 @@ import math
 import os
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import cast
 
@@ -15,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from headpose_fast.bundle.forms import reading
-from headpose_fast.bundle.protocol import Reader
-from headpose_fast.database.photographs import Database
+from headpose_fast.bundle.forms import Reader, reading
+from headpose_fast.database.databases import Database
 from headpose_fast.images import photograph_image, sample_image
 from headpose_fast.job import PREFIXES
 from headpose_fast.text import plain, shortened
@@ -56,18 +56,10 @@ def write_picture(
 ) -> Path:
     """Draw a bundle: a sample of each pose above its label, and how many samples each pose has.
 
-    Args:
-        inspection: What `inspect` found in the bundle.
-        output: The PNG file to write; an existing one is replaced once the new one is complete.
-        database: The database of the bundle, to show a photograph with its face box and crops.
+    With the database that it was made from, a photograph is shown with its face box and crops.
 
-    Raises:
-        BundleError: The bundle is damaged, does not record its options, or was made from another
-            database.
-        DatabaseError: The photograph cannot be decoded.
-        OSError: A file cannot be read or written.
-        ValueError: The file would replace the bundle or the database.
-
+    Raises as `write_beside` does, BundleError if the bundle is damaged, does not record its options
+    or was made from another database, and DatabaseError if the photograph cannot be decoded.
     """
     sections = [_title(inspection)]
     if database is not None:
@@ -75,8 +67,11 @@ def write_picture(
     with reading(inspection.path) as reader:
         sections += [_pose_samples(reader, inspection, part) for part in PREFIXES]
     sections.append(_histograms(inspection))
-    content = io.BytesIO()
-    _stack(sections, _SECTION_GAP, _MARGIN, _LEAST_WIDTH).save(content, "PNG", optimize=True)
+    content, stack = io.BytesIO(), _stack(sections, _SECTION_GAP)
+    size = (max(stack.width, _LEAST_WIDTH) + 2 * _MARGIN, stack.height + 2 * _MARGIN)
+    sheet = Image.new("RGB", size, _PAPER)
+    sheet.paste(stack, (_MARGIN, _MARGIN))
+    sheet.save(content, "PNG", optimize=True)
     return write_beside(inspection, output, content.getvalue(), database)
 
 
@@ -92,13 +87,8 @@ def _title(inspection: Inspection) -> Image.Image:
         facts += f"\n{', '.join(options)}\n{published} {plain(inspection.database)}"
     lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, _LINE)]
     name = shortened(plain(inspection.path.name), _LINE // 2)
-    return _stack(
-        [
-            _text(name, _TITLE),
-            *(_text(line, _TEXT, _FAINT_INK) for line in lines[:_MOST_LINES]),
-        ],
-        4,
-    )
+    texts = [_text(line, _TEXT, _FAINT_INK) for line in lines[:_MOST_LINES]]
+    return _stack([_text(name, _TITLE), *texts], 4)
 
 
 def _pose_samples(reader: Reader, inspection: Inspection, part: str) -> Image.Image:
@@ -147,20 +137,14 @@ def _enlarged(samples: NDArray[np.float32]) -> tuple[list[Image.Image], str]:
 
 
 def _histograms(inspection: Inspection) -> Image.Image:
-    tables = [
-        _stack(
-            [
-                _heading(
-                    f"{part.capitalize()}: samples of each pose",
-                    "rows: tilt, columns: pan"
-                    + (f"; {others:,} of other labels" if others else ""),
-                ),
-                *([_histogram(inspection.poses[part])] if inspection.poses[part] else []),
-            ],
-            10,
+    tables = []
+    for part, others in inspection.other_labels.items():
+        strange = f"; {others:,} of other labels" if others else ""
+        heading = _heading(
+            f"{part.capitalize()}: samples of each pose", f"rows: tilt, columns: pan{strange}"
         )
-        for part, others in inspection.other_labels.items()
-    ]
+        poses = inspection.poses[part]
+        tables.append(_stack([heading, *([_histogram(poses)] if poses else [])], 10))
     return _beside(tables, _SECTION_GAP)
 
 
@@ -187,7 +171,8 @@ def _histogram(poses: dict[tuple[int, int], PoseRows]) -> Image.Image:
                 continue
             samples = poses[tilt, pan].samples
             share = samples / most
-            draw.rectangle(box, _mixed(_FEW, _MANY, share))
+            mixed = (few + (many - few) * share for few, many in zip(_FEW, _MANY, strict=True))
+            draw.rectangle(box, _colour(mixed))
             middle = (x + width / 2 - 1, y + height / 2 - 1)
             draw.text(middle, f"{samples:,}", _PAPER if share > 0.5 else _INK, font, "mm")
     return table
@@ -205,7 +190,8 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
         samples, scale = _enlarged(reader.rows("trn_im", rows))
     # Successive hues are far apart on the colour wheel.
     hues = (number * 0.382 % 1 for number in range(len(crops)))
-    colours = [_bytes(colorsys.hsv_to_rgb(hue, 0.85, 0.9)) for hue in hues]
+    shades = (colorsys.hsv_to_rgb(hue, 0.85, 0.9) for hue in hues)
+    colours = [_colour(value * 255 for value in shade) for shade in shades]
     image = photograph_image(photograph.name, photograph.jpeg)
     image.thumbnail(_PHOTOGRAPH_SIZE)
     factor = image.width / photograph.width
@@ -216,12 +202,12 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
     _draw_box(draw, (cx - width / 2, cy - height / 2, width, height), factor, (255, 255, 255), 3)
     cell = max(samples[0].width + 6, int(_font(_SMALL).getlength(f"row {rows[-1]:,}"))) + _GAP
     columns = max(1, (_LEAST_WIDTH - image.width - _SECTION_GAP + _GAP) // cell)
-    grid = _grid(
-        samples,
-        [f"row {row:,}" for row in rows],
-        [divmod(number, columns) for number in range(len(rows))],
-        colours,
-    )
+    captions = [f"row {row:,}" for row in rows]
+    places = [divmod(number, columns) for number in range(len(rows))]
+    framed = [
+        ImageOps.expand(sample, 3, colour) for sample, colour in zip(samples, colours, strict=True)
+    ]
+    grid = _grid(framed, captions, places)
     passes = f"{len(crops)} of {len(train.crops)}" if len(crops) < len(train.crops) else ""
     heading = _heading(
         f"Train: {'/'.join(photograph.name.split('/')[-2:])}",
@@ -235,19 +221,11 @@ def _grid(
     images: Sequence[Image.Image],
     captions: Sequence[str],
     at: Sequence[tuple[int, int]],
-    frames: Sequence[_Colour] | None = None,
 ) -> Image.Image:
     """Draw pictures above their captions, each in a row and column."""
     cells = [
-        _stack(
-            [
-                ImageOps.expand(image, 3, frames[i]) if frames else image,
-                _text(caption, _SMALL, _FAINT_INK),
-            ],
-            3,
-            centred=True,
-        )
-        for i, (image, caption) in enumerate(zip(images, captions, strict=True))
+        _stack([image, _text(caption, _SMALL, _FAINT_INK)], 3, centred=True)
+        for image, caption in zip(images, captions, strict=True)
     ]
     width = max(cell.width for cell in cells) + _GAP
     height = max(cell.height for cell in cells) + _GAP
@@ -270,13 +248,8 @@ def _draw_box(
     draw.rectangle((left, top, left + width - 1, top + height - 1), None, colour, line)
 
 
-def _mixed(few: _Colour, many: _Colour, share: float) -> _Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(few, many, strict=True))
-    return red, green, blue
-
-
-def _bytes(colour: tuple[float, float, float]) -> _Colour:
-    red, green, blue = (round(value * 255) for value in colour)
+def _colour(values: Iterable[float]) -> _Colour:
+    red, green, blue = map(round, values)
     return red, green, blue
 
 
@@ -298,31 +271,25 @@ def _text(text: str, size: int, colour: _Colour = _INK) -> Image.Image:
     return image
 
 
-def _stack(
-    images: Sequence[Image.Image],
-    gap: int,
-    margin: int = 0,
-    least_width: int = 0,
-    *,
-    centred: bool = False,
-) -> Image.Image:
+def _stack(images: Sequence[Image.Image], gap: int, *, centred: bool = False) -> Image.Image:
     """Put pictures below each other."""
-    width = max(least_width, *(image.width for image in images))
-    height = sum(image.height for image in images) + gap * (len(images) - 1)
-    out = Image.new("RGB", (width + 2 * margin, height + 2 * margin), _PAPER)
-    y = margin
-    for image in images:
-        out.paste(image, (margin + ((width - image.width) // 2 if centred else 0), y))
-        y += image.height + gap
-    return out
+    width = max(image.width for image in images)
+    tops = accumulate((image.height + gap for image in images[:-1]), initial=0)
+    lefts = ((width - image.width) // 2 if centred else 0 for image in images)
+    return _pasted(images, list(zip(lefts, tops, strict=True)))
 
 
 def _beside(images: Sequence[Image.Image], gap: int) -> Image.Image:
     """Put pictures beside each other."""
-    width = sum(image.width for image in images) + gap * (len(images) - 1)
-    out = Image.new("RGB", (width, max(image.height for image in images)), _PAPER)
-    x = 0
-    for image in images:
-        out.paste(image, (x, 0))
-        x += image.width + gap
+    lefts = accumulate((image.width + gap for image in images[:-1]), initial=0)
+    return _pasted(images, [(left, 0) for left in lefts])
+
+
+def _pasted(images: Sequence[Image.Image], at: Sequence[tuple[int, int]]) -> Image.Image:
+    """Put pictures at their places in one that has just room for them."""
+    width = max(x + image.width for image, (x, _) in zip(images, at, strict=True))
+    height = max(y + image.height for image, (_, y) in zip(images, at, strict=True))
+    out = Image.new("RGB", (width, height), _PAPER)
+    for image, place in zip(images, at, strict=True):
+        out.paste(image, place)
     return out

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headpose_fast.bundle.forms import reading
-from headpose_fast.bundle.loading import require_none, require_undamaged
+from headpose_fast.bundle.forms import reading, require_none
 from headpose_fast.database.limits import Limits
 from headpose_fast.database.reading import open_database
 from headpose_fast.samples.options import require_workers
 from headpose_fast.sources.finding import find_database
-from headpose_fast.views.origins import job_of
+from headpose_fast.views.inspection import job_of
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,13 @@ def verify(
     path = Path(path)
     require_workers(workers)
     with reading(path) as reader:
-        require_undamaged(path, reader, workers)
+        require_none(path, reader.damaged(workers), "is damaged")
         counts, trailer = reader.counts, reader.trailer
     if counts is None or trailer is None:
         raise AssertionError("what has checksums has both")
     if input is not None:
         database = open_database(find_database(input, limits=limits), limits)
-        job = job_of(path, counts, trailer, database)
+        job = job_of(path, counts, trailer["options"], trailer["database"], database)
         with reading(path) as reader:
             require_none(path, reader.differing(job, workers), "is not what the database makes")
     return Verified(path, trailer, counts.train + counts.test, input is not None)
