@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(path: str | None, protocol: Protocol, fold: Fold, epochs: int) -> Result:
-    """Train with one side of a fold and test with the other."""
+    """Train on one side of a fold and test on the other."""
     _, _, digits = fold.name.partition(":")
     number = int(digits) if digits else None
     train = Samples(path, "train", protocol=protocol, fold=number, recipe=TRAIN, seed=SEED)
@@ -108,7 +108,7 @@ def _run(path: str | None, protocol: Protocol, fold: Fold, epochs: int) -> Resul
 
 
 def _network() -> nn.Sequential:
-    """Four convolutions and a hidden layer; tilt and pan in units of 90 degrees come out."""
+    """Four convolutions and a hidden layer; the output is tilt and pan in units of 90 degrees."""
     layers: list[nn.Module] = []
     for before, after in ((3, 16), (16, 32), (32, 64), (64, 96)):
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False)]
@@ -150,7 +150,7 @@ def _degrees(label: NDArray[Any]) -> NDArray[np.float64]:
 
 _TEXT = """# Baseline
 
-How well does a small network do? These are figures to compare with, and to reproduce:
+How well does a small network do? These figures are for comparison, and you can reproduce them:
 
     {command}
 
@@ -161,29 +161,30 @@ for {epochs} epochs on colour samples of {side} x {side} pixels. All of it is in
 
 ## Protocol by protocol
 
-Mean absolute errors of tilt, pan and both in degrees; then how often the nearest of 9 tilts, of 13
-pans and of the 93 poses is right, in per cent. Each is the mean of the folds ± their standard
-deviation. The constant guess always answers with the median tilt and pan of the photographs trained
-with.
+The columns are the mean absolute errors of tilt, pan and both, in degrees, then how often the
+nearest of 9 tilts, of 13 pans and of the 93 poses is right, in per cent. Each figure is the mean of
+the folds ± their standard deviation. The constant guess always answers with the median tilt and pan
+of the training photographs.
 
 {means}
 
 What these figures mean depends on [who is tested](training.md#protocols-and-scores):
 
-- `deeplens` and `unknown` test with people whom the network has not seen. That is what most uses
-  need, and `unknown` has everyone tested once.
-- `known` tests with the same people in their other series of photographs. Its figures flatter where
-  new faces are to come. It also has only half of the photographs to train with.
-- `random5` tests with photographs of the very series that were trained with. Everyone's face,
-  clothes and light are known, and mostly so are the neighbouring poses. It flatters most.
+- `deeplens` and `unknown` test on people that the network has never seen, as most uses require.
+  `unknown` tests on each person once.
+- `known` tests on the same people in their other series of photographs. Its figures are too
+  optimistic for new faces. It also has only half of the photographs to train on.
+- `random5` tests on photographs from the same series as the training photographs. Every face, its
+  clothes and its light are known, and usually so are the neighbouring poses. This is the most
+  optimistic protocol.
 
-The network and the recipe were chosen by their scores on `deeplens`, so its row flatters a little
-too. Nothing was chosen by another protocol's.
+The network and the recipe were chosen by their scores on `deeplens`, so its row is slightly
+optimistic too. Nothing was chosen by the scores of another protocol.
 
-To compare: 9.7 degrees in tilt and 9.5 in pan are reported for a network that was trained with
+For comparison, 9.7 degrees in tilt and 9.5 in pan are reported for a network that was trained on
 images of all 15 people (abstract of R. Stiefelhagen: Estimating Head Pose with Neural Networks -
-Results on the Pointing04 ICPR Workshop Evaluation Data, 2004). So they belong beside `known` and
-`random5`, not beside `unknown`.
+Results on the Pointing04 ICPR Workshop Evaluation Data, 2004). Compare them with `known` and
+`random5`, not with `unknown`.
 
 ## Fold by fold
 
@@ -191,12 +192,12 @@ The number is the series of `known`, the person of `unknown` and the fifth of `r
 
 {folds}
 
-## How far it can be reproduced
+## How reproducible it is
 
-On one machine with the same versions, every run gives the same figures to the digit. Samples are
-the same to the bit everywhere. Training is not: another processor or another version of PyTorch
-adds up in another order, and training enlarges that to some tenths of a degree. With
-`ATEN_CPU_CAPABILITY=default` in the environment you can see it on one machine.
+On one machine with the same versions, every run gives the same figures to the digit. The samples
+are the same to the bit everywhere. Training is not: another processor or version of PyTorch adds
+numbers in another order, and training amplifies the difference to some tenths of a degree. Setting
+`ATEN_CPU_CAPABILITY=default` in the environment shows the effect on a single machine.
 
 The database has {photographs:,} photographs and the digest `{digest}`.
 Python {python}, NumPy {numpy}, PyTorch {torch}, {machine}, {capability}, one thread.
@@ -224,7 +225,7 @@ def _page(database: Database, options: argparse.Namespace, results: dict[str, li
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What makes such a page, without the paths of this machine."""
+    """Return the command that makes such a page, without this machine's paths."""
     words = ["python", "examples/baseline.py"]
     if options.protocols != list(PROTOCOLS):
         words += ["--protocols", ",".join(options.protocols)]
@@ -262,7 +263,7 @@ def _mean(values: NDArray[np.float64]) -> str:
 
 def _folds(results: dict[str, list[Result]]) -> str:
     lines = [
-        "| fold | trained with | tested with | tilt | pan | both | % tilt | % pan | % pose "
+        "| fold | trained on | tested on | tilt | pan | both | % tilt | % pan | % pose "
         "| constant guess, both |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

@@ -360,7 +360,7 @@ def test_another_database_is_not_kept_as_the_published_one(
     server = serve(send(write_tar(tmp_path / "few.tar", few).read_bytes()))
     message = failure(monkeypatch, server)
     digest = headpose_fast.open_database(tmp_path / "few.tar").digest
-    assert f"http://{server.place}: not the published database, but one of digest {digest}" in (
+    assert f"http://{server.place}: not the published database: its digest is {digest}" in (
         message.splitlines()
     )
     assert files(cache) == []

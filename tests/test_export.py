@@ -153,7 +153,7 @@ def test_parts_are_those_of_the_split(form: Form, poses: Path, tmp_path: Path) -
     exported, found = persons(part="test", split="unknown:5")
     assert exported.path.name == f"HeadPoseImageDatabase_unknown5_test.{form}"
     assert (exported.photographs, found) == (len(POSES), {5})
-    with pytest.raises(DatabaseError, match=r"poses.tar: there are no photographs to test with"):
+    with pytest.raises(DatabaseError, match=r"poses.tar: there are no photographs to test on"):
         persons(part="test", split="known:2")
     assert not (tmp_path / f"HeadPoseImageDatabase_known2_test.{form}").exists()
 
@@ -244,7 +244,7 @@ def test_without_comments_pixels_are_the_same(path: Path) -> None:
 
 
 def test_what_is_no_jpeg_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not begin as a JPEG"):
+    with pytest.raises(ValueError, match="does not begin like a JPEG"):
         without_comments(b"\x89PNG")
     with pytest.raises(ValueError, match="segment at byte 2 is cut off"):
         without_comments(b"\xff\xd8\xff\xdb\x00\x43\x00")

@@ -2,10 +2,10 @@
 
     python processing.py [OPTION ...]
 
-The options are those of `python -m headpose_fast`, and so is the exit status. If the job has an
-input `database`, its archive or folders are the `--input`; the bundle goes to the output folder.
-What is said on stderr is the job's ExitMessage, too, even if it fails or is stopped by SIGTERM.
-SAGEMAKER_BASE_DIR names another folder than /opt/ml, to try it elsewhere.
+Options and exit status are those of `python -m headpose_fast`. If the job has an input `database`,
+its archive or folder is used as `--input`. The bundle goes to the output folder. Everything printed
+on stderr also becomes the job's ExitMessage, even if the job fails or is stopped by SIGTERM.
+To try it elsewhere, set SAGEMAKER_BASE_DIR to a folder other than /opt/ml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from headpose_fast.__main__ import main as headpose_fast
 
-#: As many bytes of the message as SageMaker shows.
+#: Bytes of the message that SageMaker shows.
 MOST_BYTES = 1024
 
 
@@ -28,7 +28,7 @@ def main() -> int:
     output, message = base / "processing" / "output", base / "output" / "message"
     for folder in (output, message.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    # In front: an option that is given again replaces these.
+    # Placed first, so that options on the command line override these.
     sys.argv[1:1] = [*database(base / "processing" / "input" / "database"), f"--output={output}"]
     said = io.StringIO()
     try:
@@ -36,13 +36,13 @@ def main() -> int:
             return headpose_fast()
     finally:
         print(said.getvalue(), end="", file=sys.stderr)
-        # The job fails if this is not UTF-8: neither names in other bytes nor half characters.
+        # The job fails if this is not UTF-8, as names in other bytes or half a character would be.
         text = said.getvalue().encode(errors="backslashreplace")[:MOST_BYTES]
         message.write_bytes(text.decode(errors="ignore").encode())
 
 
 def database(folder: Path) -> list[str]:
-    """Return the options that name what is in the input folder, if the job has one."""
+    """Return the `--input` option for the job's input folder, if there is one."""
     if not folder.is_dir():
         return []
     entries = list(folder.iterdir())

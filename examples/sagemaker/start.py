@@ -4,7 +4,7 @@
         --training-image URI --training-code s3://BUCKET/sourcedir.tar.gz --training-program FILE.py
         [-- OPTION ...]
 
-Options behind `--` are those of `python -m headpose_fast`. See docs/sagemaker.md.
+Options after `--` are those of `python -m headpose_fast`. See docs/sagemaker.md.
 """
 
 # ruff: noqa: ANN401 (boto3 has no types)
@@ -21,42 +21,42 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-#: Seconds between two looks at the Processing job.
+#: Seconds between two checks of the Processing job.
 PAUSE = 15
 
-#: Where in a run's folder the bundle is. The slash at the end counts, as SageMaker takes all
-#: objects whose names begin like this.
+#: Where the bundle is in a run's folder. The final slash matters, since SageMaker takes all objects
+#: whose names begin with this.
 BUNDLE = "bundle/"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the Processing job to its end and start the training job; return the exit status."""
+    """Run the Processing job to its end, start the training job, and return the exit status."""
     options = _parser().parse_args(argv)
     try:
         return _run(options)
     except (BotoCoreError, ClientError) as error:
-        _tell(f"error: {error}")
+        _say(f"error: {error}")
         return 1
 
 
 def _run(options: argparse.Namespace) -> int:
     name = f"headpose-{datetime.now(timezone.utc):%Y-%m-%d-%H-%M-%S}"
-    # Of this run alone: the training job must not find the bundle of another.
+    # Each run has its own: the training job must not find another run's bundle.
     folder = f"{options.output.rstrip('/')}/{name}/"
     sagemaker = boto3.client("sagemaker")
 
     sagemaker.create_processing_job(**processing_job(name, folder, options))
-    _tell(f"Processing job {name} has started")
+    _say(f"Processing job {name} has started")
     ended = _wait(sagemaker, name)
     if "ExitMessage" in ended:
-        _tell(ended["ExitMessage"].rstrip())
+        _say(ended["ExitMessage"].rstrip())
     if ended["ProcessingJobStatus"] != "Completed":
-        reason = ended.get("FailureReason", "no reason is given")
-        _tell(f"error: Processing job {name}: {ended['ProcessingJobStatus']}: {reason}")
+        reason = ended.get("FailureReason", "no reason given")
+        _say(f"error: Processing job {name}: {ended['ProcessingJobStatus']}: {reason}")
         return 1
     region = sagemaker.meta.region_name
     sagemaker.create_training_job(**training_job(name, folder, region, options))
-    _tell(f"training job {name} has started")
+    _say(f"training job {name} has started")
     print(folder)
     return 0
 
@@ -110,7 +110,7 @@ def training_job(
 ) -> dict[str, Any]:
     """Return the request of a training job with the bundle's folder as its channel.
 
-    The hyperparameters tell AWS's framework images where the program is, as JSON.
+    The hyperparameters point AWS's framework images to the program, as JSON.
     """
     hyperparameters = {
         "sagemaker_program": options.training_program,
@@ -148,20 +148,20 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--role", required=True, help="ARN of the role of both jobs")
     add("--image", required=True, help="image with processing.py, in ECR")
-    add("--output", required=True, help="s3://BUCKET/FOLDER, in which each run has its own folder")
+    add("--output", required=True, help="s3://BUCKET/FOLDER; each run makes its own folder in it")
     add("--database", help="s3://... of the archive (default: the job downloads the published one)")
     add("--instance", default="ml.m5.large", help="default: %(default)s")
-    add("--training-image", required=True, help="an image that trains, such as AWS's for MXNet")
+    add("--training-image", required=True, help="training image, such as AWS's for MXNet")
     add("--training-code", required=True, help="s3://... of the sourcedir.tar.gz that it unpacks")
     add("--training-program", required=True, help="the program in sourcedir.tar.gz")
     add("--training-instance", default="ml.p3.2xlarge", help="default: %(default)s")
-    add("--channel", default="dataset", help="of the training job (default: %(default)s)")
-    add("options", nargs="*", metavar="OPTION", help="behind --, of python -m headpose_fast")
+    add("--channel", default="dataset", help="the training job's channel (default: %(default)s)")
+    add("options", nargs="*", metavar="OPTION", help="after --: options of python -m headpose_fast")
     return parser
 
 
 def _wait(sagemaker: Any, name: str) -> dict[str, Any]:
-    """Wait for the end of a Processing job and return its description."""
+    """Wait until a Processing job ends and return its description."""
     while True:
         job: dict[str, Any] = sagemaker.describe_processing_job(ProcessingJobName=name)
         if job["ProcessingJobStatus"] not in ("InProgress", "Stopping"):
@@ -169,7 +169,7 @@ def _wait(sagemaker: Any, name: str) -> dict[str, Any]:
         time.sleep(PAUSE)
 
 
-def _tell(text: str) -> None:
+def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """The DeepLens head pose data set in seconds, to the bit: see `prepare`, or the README.
 
-The names are imported when they are first used, so that the command line can start before NumPy.
+Names are imported when they are first used, so the command line can start without NumPy.
 Type checkers read `__init__.pyi`.
 """
 

@@ -1,4 +1,4 @@
-"""The Rust core. Functions over photographs return what failed: pairs of index and reason."""
+"""The Rust core. Functions over photographs return failures as pairs of index and reason."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -33,7 +33,7 @@ __all__ = [
 __version__: str
 
 class _Limits(Protocol):
-    """The attributes of `headpose_fast.Limits` that an archive is held to."""
+    """The attributes of `headpose_fast.Limits` that apply to an archive."""
 
     @property
     def members(self) -> int: ...
@@ -65,15 +65,15 @@ class _Places(Protocol):
 
     @property
     def width(self) -> int:
-        """Of a sample in pixels."""
+        """Width of a sample in pixels."""
 
     @property
     def height(self) -> int:
-        """Of a sample in pixels."""
+        """Height of a sample in pixels."""
 
     @property
     def text_blocks(self) -> int | None:
-        """Blocks of a sample written as text (`docs/format.md`); None for raw ones."""
+        """Blocks of a sample written as text (`docs/format.md`); None for raw samples."""
 
     @property
     def offsets(self) -> NDArray[np.uint64]:
@@ -131,15 +131,15 @@ class _Draws(Protocol):
     def offset(self) -> NDArray[np.float32]: ...
 
 class _Pixels(Protocol):
-    """Photographs that are decoded already."""
+    """Photographs that are already decoded."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(bytes,), with 64 or more behind the last photograph."""
+        """(bytes,), with 64 or more after the last photograph."""
 
     @property
     def offsets(self) -> NDArray[np.uint64]:
-        """(photographs,): where the planes blue, green, red of each begin."""
+        """(photographs,): where each one's planes blue, green, red begin."""
 
     @property
     def sizes(self) -> NDArray[np.int32]:
@@ -233,9 +233,9 @@ def render_samples(
     """Fill `out` (passes, photographs, 3, height, width) from `crops` (passes, photographs, 4)."""
 
 def create_file(path: str | PathLike[str], length: int) -> None:
-    """Create a file with room for `length` bytes, which a full disk refuses at once.
+    """Create a file with room for `length` bytes; if the disk is full, that fails at once.
 
-    Raises OSError when it is there already or cannot be made.
+    Raises OSError if it already exists or cannot be created.
     """
 
 def render_to_file(
@@ -248,7 +248,7 @@ def render_to_file(
 ) -> list[tuple[int, str]]:
     """Write samples into an existing file, and the CRC-32 of each into `checksums`.
 
-    `progress` is called with the number of samples done, about every 50 ms. Raises OSError when
+    `progress` is called with the number of samples done, about every 50 ms. Raises OSError if
     writing fails, and whatever `progress` raises.
     """
 
@@ -261,7 +261,7 @@ def compare_with_file(
 ) -> list[tuple[int, str]]:
     """Set in `equal` which samples of a file are the same, to the bit.
 
-    Raises OSError when reading fails or it ends early.
+    Raises OSError if reading fails or the file ends early.
     """
 
 def checksums(
@@ -270,13 +270,13 @@ def checksums(
     lengths: NDArray[np.uint64],
     workers: int | None,
 ) -> NDArray[np.uint32]:
-    """CRC-32 of pieces of a file. Raises OSError when reading fails or it ends early."""
+    """CRC-32 of pieces of a file. Raises OSError if reading fails or the file ends early."""
 
 def to_text(data: bytes) -> bytes:
-    """Encode bytes, to which zeros are added, as text of seven bits a byte (`docs/format.md`)."""
+    """Pad bytes with zeros and encode them as text with seven bits per byte (`docs/format.md`)."""
 
 def from_text(text: bytes) -> bytes:
-    """Decode what `to_text` gave, zeros included; ValueError if it did not."""
+    """Decode a result of `to_text`, zeros included; ValueError if it is not one."""
 
 def compress_photographs(
     jpegs: Sequence[_JpegFile],
@@ -286,7 +286,7 @@ def compress_photographs(
 ) -> list[tuple[int, str]]:
     """Compress a part of each photograph, (1, photographs, 4): x, y, width and height in pixels.
 
-    `sink` gets text and its CRC-32, photograph by photograph, until one fails.
+    `sink` receives each photograph's text and its CRC-32, in order, until one fails.
     """
 
 def compare_photographs(
@@ -296,7 +296,7 @@ def compare_photographs(
     equal: NDArray[np.bool_],
     workers: int | None,
 ) -> list[tuple[int, str]]:
-    """Fill `equal`: whether each part has the pixels that are in a file."""
+    """Fill `equal`: whether each part has the same pixels as in a file."""
 
 def render_compressed(
     pieces: _Pieces,
@@ -313,7 +313,7 @@ def draw(
     recipe: _Recipe,
     out: _Draws,
 ) -> list[tuple[int, str]]:
-    """Draw for each key of `frames` (photographs, 6) into the arrays of `out`."""
+    """Draw for each key, from `frames` (photographs, 6), into the arrays of `out`."""
 
 def render_batch(
     source: _Pixels | Sequence[_JpegFile],
@@ -323,9 +323,9 @@ def render_batch(
     out: NDArray[np.uint8] | NDArray[np.float32],
     workers: int | None,
 ) -> list[tuple[int, str]]:
-    """Render a sample of each of some photographs into `out`."""
+    """Render one sample for each of a list of photographs into `out`."""
 
 def decode_photographs(
     jpegs: Sequence[_JpegFile], workers: int | None, sink: Callable[[bytes, int], object]
 ) -> list[tuple[int, str]]:
-    """Decode photographs; `sink` gets the planes and their CRC-32, in order, until one fails."""
+    """Decode photographs; `sink` receives planes and their CRC-32, in order, until one fails."""

@@ -1,4 +1,4 @@
-"""What can be wrong with the files that people bring."""
+"""What can be wrong with the files that users supply."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from headpose_fast.text import listed, one_line
 
 
 class DatabaseError(ValueError):
-    """The database cannot be used. `problems` has one line each, which names the file."""
+    """The database cannot be used. `problems` has a line for each problem, naming the file."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         """Keep all problems; the message lists the first of them."""
@@ -15,8 +15,8 @@ class DatabaseError(ValueError):
 
 
 class BundleError(ValueError):
-    """A bundle is damaged, or is not what the database makes. It names the file and the places."""
+    """A bundle is damaged or differs from what the database makes. Names the file and places."""
 
 
 class UploadError(OSError):
-    """A file was not uploaded, or what arrived is not the file. The local file is untouched."""
+    """A file was not uploaded, or a different one arrived. The local file is untouched."""

@@ -1,4 +1,4 @@
-"""Pictures of photographs and samples: nothing but pixels, without comments that name people."""
+"""Pictures of photographs and samples: only pixels, no comments that could name people."""
 
 import io
 
@@ -22,6 +22,6 @@ def photograph_image(name: str, jpeg: bytes) -> Image.Image:
             turned = ImageOps.exif_transpose(image).convert("RGB")
     except OSError as error:
         raise DatabaseError([f"{name}: {error}"]) from None
-    # Saving would keep the file's comment and EXIF data otherwise, which may name the person.
+    # Otherwise saving would keep the file's comment and EXIF data, which may name the person.
     turned.info.clear()
     return turned

@@ -1,8 +1,8 @@
 """The job: the samples of a bundle, described before any of them is rendered.
 
 Everything that makes, checks or explains samples starts from a `Job`. It holds photographs and
-crops but no pixels of samples, and depends on nothing but a database and options: the same two make
-the same job on every machine.
+crops but no pixels of samples. It depends only on a database and options: the same two make the
+same job on every machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import Options
 from headpose_fast.samples.rendering import plan_crops
 
-#: The parts of a job, and how the names of their arrays begin.
+#: The parts of a job, and the prefixes of their arrays' names.
 PREFIXES = {"train": "trn", "test": "test"}
 
 
@@ -46,7 +46,7 @@ def shard_bounds(photographs: int, shard: int, shards: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The samples to train with, or those to test with."""
+    """The training samples or the test samples."""
 
     #: `train` or `test`.
     name: str
@@ -57,7 +57,7 @@ class Part:
 
     @property
     def prefix(self) -> str:
-        """How the names of its arrays begin."""
+        """The prefix of its arrays' names."""
         return PREFIXES[self.name]
 
     @property
@@ -72,7 +72,7 @@ class Part:
         return Part(self.name, self.photographs[first:end], crops)
 
     def jpegs(self) -> list[JpegFile]:
-        """The photographs' files."""
+        """The photographs' JPEG files."""
         return files_of(self.photographs)
 
     def labels(self) -> NDArray[np.float32]:
@@ -92,10 +92,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is rendered: two parts, of samples of one size."""
+    """What is rendered: two parts, whose samples have one size."""
 
     options: Options
-    #: Of the database: see `Database.digest`.
+    #: The `Database.digest` of the database.
     digest: str
     train: Part
     test: Part

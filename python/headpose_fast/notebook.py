@@ -1,6 +1,6 @@
-"""How an object is shown in a notebook: some facts and some pictures, as HTML.
+"""How an object is displayed in a notebook: some facts and some pictures, as HTML.
 
-Pictures are JPEGs made anew from pixels, never a database's own, whose comments may name people.
+Pictures are newly made JPEGs, never a database's own files, whose comments may name people.
 """
 
 import base64
@@ -13,11 +13,11 @@ from PIL import Image
 
 from headpose_fast.text import shortened
 
-#: Pictures that are shown, and their longer side in pixels at most: eight of pure noise have 80 KB.
+#: Pictures shown, and the most pixels of their longer side: eight of pure noise have 80 KB.
 _PICTURES = 8
 _MOST_SIDE = 96
 
-#: Characters of a text: 99 people are listed whole.
+#: Most characters of a text: 99 people are listed in full.
 _LONGEST = 400
 
 #: A caption, and the picture if there is one.
@@ -25,7 +25,7 @@ Figure = tuple[str, Image.Image | None]
 
 
 def spread(count: int) -> list[int]:
-    """Choose some of `count`, the first and the last among them."""
+    """Choose some of `count` indices, the first and the last among them."""
     return [round(i) for i in np.linspace(0, count - 1, min(count, _PICTURES))]
 
 

@@ -1,4 +1,4 @@
-"""Writing a file that is complete once it has its name, whatever happens before."""
+"""Writing a file that takes its name only once it is complete."""
 
 import contextlib
 import errno
@@ -43,7 +43,7 @@ def target_path(output: str | os.PathLike[str] | None, name: str, source: Path) 
 @contextlib.contextmanager
 def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path, FileIO]]:
     """Open a temporary file beside `target`; it takes that name once the block succeeds."""
-    # A symbolic link stays one; what it points to is replaced.
+    # A symbolic link stays; its target is replaced.
     final = target.resolve()
     _clear_abandoned(final)
     free = _free_bytes(final.parent)
@@ -55,7 +55,7 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
         while True:
             temporary = final.with_name(f".{final.name}.{os.urandom(8).hex()}.tmp")
             _core.create_file(temporary, length)
-            # Another run may take it for an abandoned one before it is locked.
+            # Before it is locked, another run may take it for an abandoned one.
             with contextlib.suppress(FileNotFoundError):
                 file = FileIO(temporary, "r+b")
                 if _locked(file) and temporary.exists():
@@ -66,7 +66,7 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
             if sync:
                 os.fsync(file.fileno())
             if os.name == "nt":
-                file.close()  # Windows renames no open file.
+                file.close()  # Windows cannot rename an open file.
             temporary.replace(final)
         if sync and os.name != "nt":
             folder = os.open(final.parent, os.O_RDONLY)
@@ -100,7 +100,7 @@ def streamed_file(target: Path, most: int, *, sync: bool) -> Iterator[BinaryIO]:
 
 
 def write_all(file: FileIO, data: bytes) -> None:
-    """Write all of the data: the system may take a part at a time."""
+    """Write all of the data, even if the system takes only part of it at a time."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]
@@ -138,12 +138,12 @@ def _locked(file: FileIO) -> bool:
 
 
 def _clear_abandoned(final: Path) -> None:
-    """Delete the temporaries of runs to the same name that were killed."""
+    """Delete the temporary files of killed runs to the same name."""
     name = re.compile(rf"\.{re.escape(final.name)}\.[0-9a-f]{{16}}\.tmp")
     for path in filter(lambda path: name.fullmatch(path.name), final.parent.iterdir()):
-        # What is in use, already gone, or somebody else's is left alone.
+        # Files that are in use, already gone, or somebody else's are left alone.
         with contextlib.suppress(OSError), FileIO(path, "r+b") as file:
             _lock(file)
             if sys.platform == "win32":
-                file.close()  # Windows deletes no open file: one in use stays.
+                file.close()  # Windows cannot delete an open file: one in use stays.
             path.unlink()

@@ -33,7 +33,7 @@ class Prepared:
     kind: Kind
     #: Bytes in the file, or in all shards and their index.
     size: int
-    #: Whether there was another file of that name.
+    #: Whether it replaced another file of that name.
     replaced: bool
     #: Shapes of `trn_im`, `test_im`, `trn_output` and `test_output`.
     shapes: tuple[tuple[int, ...], ...]
@@ -42,7 +42,7 @@ class Prepared:
     train_series: tuple[int, ...]
     test_series: tuple[int, ...]
     photographs: int
-    #: Of the database: see `Database.digest`.
+    #: The `Database.digest` of the database.
     digest: str
     seed: int
     #: Number of shards; None for one file.
@@ -75,50 +75,50 @@ def prepare(
 ) -> Prepared:
     """Turn the database into a bundle, as `python -m headpose_fast` does.
 
-    The same database and options make the same bytes, whatever `workers`, paths or time. The
-    samples stream to the file: of each, memory holds a plan of some bytes, but no pixels.
+    The same database and options make the same bytes, whatever the workers, paths or time. The
+    samples stream to the file: memory holds a plan of some bytes for each, but no pixels.
 
     Args:
         input: The database's archive or folder, or an address (`https://...`) to download it
             from. None for `HeadPoseImageDatabase.tar.gz` (or `.tgz`, `.tar`) in the current folder,
             or the current folder if `Person01` is there, or else the published database, which is
             downloaded once and kept in the cache folder.
-        output: The file to write, or an existing folder for a file named
-            `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`) in it, with
-            a `split` as `..._x15_known1_py2.pkl` and a `size` as `..._x15_224x224_py2.pkl`; None
+        output: The file to write, or an existing folder, in which the file is named
+            `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`); with a
+            `split`, `..._x15_known1_py2.pkl`; with a `size`, `..._x15_224x224_py2.pkl`. None
             for the current folder. An existing file is replaced once the new one is complete.
-        num_data_aug: Passes over the photographs to train with.
-        num_data_aug_val: Passes over those of the test people.
+        num_data_aug: Passes over the training photographs.
+        num_data_aug_val: Passes over the test photographs.
         aspect_ratio: 1 for 1:1 (84 x 84 pixels), 0 for 16:9 (96 x 54 pixels).
-        seed: Of the crops, 0 to 2**32 - 1.
-        test_persons: The people to test with; all others train. None for 5, 10 and 15.
-        split: A fold of the database's own protocols instead: `known:1` or `known:2` tests with
-            that series of everyone and trains with the other, `unknown:1` to `unknown:15` tests
-            with that person.
-        size: Width and height of the samples in pixels, of the crops' proportions; None for those
-            of `aspect_ratio`.
+        seed: Seed of the crops, 0 to 2**32 - 1.
+        test_persons: The people to test on; all others train. None for 5, 10 and 15.
+        split: A fold of the database's own protocols instead: `known:1` or `known:2` tests on
+            that series of every person and trains on the other, `unknown:1` to `unknown:15` tests
+            on that person.
+        size: Width and height of the samples in pixels, in the proportions of the crops; None for
+            those of `aspect_ratio`.
         pickle: `any` loads bare in Python 2.7 and 3, `py2` in Python 2.7 (in Python 3 with
             `encoding="latin1"`), `py3` in Python 3; the latter two are smaller and load faster.
-            `small` loads bare in both from a twentieth of the bytes, in more time: NumPy renders
-            the samples while it loads them.
+            `small` loads bare in both, has a twentieth of the size and takes longer to load: NumPy
+            renders the samples as it loads them.
         shards: Write this many files instead of one, `NAME-00000-of-00064.pkl` and so on, each a
             stretch of the photographs with all their passes and loadable by itself, and then
             `NAME.json`, which lists them (docs/scale.md). Shards that are there and right are not
             made again. `output` may then be `s3://bucket/folder`.
         ray: Make the shards on a Ray cluster: its address, or true for the cluster that Ray finds
             or starts. Needs the extra `headpose-fast[ray]`.
-        workers: Threads, on Ray of each task; None for as many as there are cores that this process
-            may use, and on Ray for 1.
+        workers: Number of threads; None for one per core that this process may use. On Ray, of
+            each task; None for 1.
         allow_incomplete: Whether photographs of the published database may be missing.
-        limits: What the database may ask of the machine; None for `Limits()`.
+        limits: Limits on what the database may demand; None for `Limits()`.
         sync: Whether to wait until the file and its name are on the disk.
         progress: Called with the number of samples rendered and the total, from time to time; True
-            for a bar, in a terminal or notebook.
+            for a progress bar in a terminal or notebook.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or a part would be empty.
         FileNotFoundError: No database was found.
-        OSError: Something could not be read, downloaded or written. No output is left then.
+        OSError: Something could not be read, downloaded or written. No output is left behind.
         ValueError: An option is out of range.
 
     """

@@ -1,4 +1,4 @@
-"""Reporting how far a task has come."""
+"""Reporting the progress of a task."""
 
 import os
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-#: Called with what is done and the total, from time to time, in the same unit.
+#: Called from time to time with the amount done and the total, in the same unit.
 Progress = Callable[[int, int], None]
 
 
 @contextmanager
 def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress]:
-    """Yield what to call: a bar on stderr for True, `show` itself, or what does nothing for False.
+    """Yield a function to call: a bar on stderr for True, `show` itself, or a no-op for False.
 
-    Without a terminal or a notebook, which would show the bar, it does nothing, too. Bytes (unit
-    `B`) are shown as kB, MB and GB. Nothing is shown before the first call.
+    It is also a no-op without a terminal or notebook to show the bar. Bytes (unit `B`) are
+    shown as kB, MB and GB. Nothing is shown before the first call.
     """
     notebook = _in_notebook()
     if callable(show):
@@ -25,8 +25,8 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress]:
     if not show or sys.stderr is None or not (notebook or sys.stderr.isatty()):
         yield lambda done, total: None  # noqa: ARG005
         return
-    # Imported here, since its import takes time that a run without a bar need not spend. It warns
-    # of a notebook without ipywidgets, where the bar is text, and as good.
+    # Imported here because a run without a bar need not spend the time. In a notebook without
+    # ipywidgets it warns; the bar is then text, and just as good.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
@@ -52,14 +52,14 @@ def bar(what: str, unit: str, show: Progress | bool) -> Iterator[Progress]:
 
 
 def _in_notebook() -> bool:
-    """Whether this process is a notebook's kernel; many others import the same packages."""
+    """Whether this process is a notebook's kernel, not merely one that imports IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def terminal_size(stream: TextIO | None) -> tuple[int, int]:
-    """Columns and lines of the terminal on a stream; tqdm needs some where it reports none."""
+    """Columns and lines of the terminal on a stream, or 80 and 24, since tqdm needs some."""
     columns = lines = 0
     # ValueError: the stream is closed.
     with suppress(OSError, ValueError):

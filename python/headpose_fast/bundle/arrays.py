@@ -27,7 +27,7 @@ class Bundle(NamedTuple):
     test_output: NDArray[np.float32]
 
     def _repr_html_(self) -> str:
-        """Describe it in a notebook: shapes, and samples to train with spread over them."""
+        """Describe it in a notebook: shapes, and a selection of training samples."""
         from headpose_fast import notebook
         from headpose_fast.images import sample_image
 
@@ -40,7 +40,7 @@ class Bundle(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a bundle's first line says: from it follow the shapes of its arrays."""
+    """The numbers in a bundle's first line, which give the shapes of its arrays."""
 
     train: int
     test: int
@@ -63,9 +63,9 @@ class Block(NamedTuple):
     """Rows of an array that are read at once."""
 
     array: str
-    #: Of the whole array.
+    #: Shape of the whole array.
     shape: Shape
     first_row: int
     rows: NDArray[np.float32]
-    #: Bytes of the file that have been read.
+    #: Bytes of the file read so far.
     end: int

@@ -44,23 +44,23 @@ _MOST_SAMPLES = 2**31 - 1
 
 
 def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = True) -> Bundle:
-    """Load a bundle of any kind, or a file of the original script, without the pickle machine.
+    """Load a bundle of any kind, or a file of the original script, without unpickling it.
 
-    Only files of exactly these layouts are read, so no code in a file is ever run. All of the file
-    but the array data is compared with what it must be, always; the array data with its checksums
-    only on request, as that reads all of it. The samples of kind `small` are rendered.
+    Only files of exactly these layouts are read, so no code in a file is ever run. Everything but
+    the array data is always compared with what it must be. The array data is compared with its
+    checksums only on request, since that reads all of it. Samples of kind `small` are rendered.
 
     Args:
-        path: The file. Of the original script's, those that `pickle` of Python 2.7 wrote.
-        verify: Whether the array data is compared with the checksums.
-        mmap: Whether kind `py3` is mapped, copy-on-write, instead of read: it then costs no time,
-            and changes to the arrays stay in memory. If another program truncates or rewrites the
-            file meanwhile, the system ends this process with SIGBUS, or the arrays change; with
-            false they are read into memory, as those of all other kinds are.
+        path: The file. The original script's must have been written by Python 2.7's `pickle`.
+        verify: Whether to compare the array data with the checksums.
+        mmap: Whether to map kind `py3`, copy-on-write, instead of reading it. Mapping costs no
+            time, and changes to the arrays stay in memory. But if another program truncates or
+            rewrites the file meanwhile, the system ends this process with SIGBUS, or the arrays
+            change. If false, the arrays are read into memory, as those of all other kinds are.
 
     Raises:
-        ValueError: The file is not a bundle, is damaged, or ends early; or it has no checksums,
-            as the original script's files, and `verify` is true.
+        ValueError: The file is not a bundle, is damaged, or ends early; or `verify` is true and it
+            has no checksums, as is the case for the original script's files.
         OSError: It cannot be read.
 
     """
@@ -72,7 +72,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False, mmap: bool = Tru
 
 
 def require_none(path: Path, places: Iterable[str], what: str) -> None:
-    """Raise BundleError if there are places in a file of which this is said."""
+    """Raise BundleError if there are any such places in a file; `what` says what is wrong."""
     problems = [f"{path}: {place} {what}" for place in places]
     if problems:
         raise BundleError(listed(problems, "places", f"{path}: "))

@@ -1,4 +1,4 @@
-"""Kind `any`: array data as text of seven bits a byte, which every pickle machine takes."""
+"""Kind `any`: array data as text with seven bits per byte, which every pickle machine accepts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class AnyPython(PlacedKind):
     def decode(self, array: ArrayLayout, data: bytes, out: NDArray[np.float32]) -> None:
         """Decode rows of an array; `out` is C-contiguous."""
         if not data.isascii():
-            raise ValueError("not text of seven bits a byte")
+            raise ValueError("not text with seven bits per byte")
         form = _Text.of(array)
         text = np.frombuffer(data, form.word).reshape(len(out), form.blocks + 1, form.words)
         low, high = np.split(text, [form.blocks], axis=1)
@@ -85,16 +85,16 @@ class AnyPython(PlacedKind):
 
 
 class _Text(NamedTuple):
-    """How rows stand in the file as text of seven bits a byte, which any pickle machine takes.
+    """How rows are stored as text with seven bits per byte, which any pickle machine accepts.
 
-    A row of n bytes is divided into blocks. They stand one after the other with the high bit of
-    each byte cleared; behind them stands one more block, whose byte j holds the high bits of the
-    bytes j of all blocks. Both are seen as arrays of words, as large as the blocks allow, so that
-    three operations on whole arrays put the rows together again.
+    A row of n bytes is divided into blocks. They follow one another with the high bit of each byte
+    cleared. After them comes one more block, whose byte j holds the high bits of byte j of all
+    blocks. Both are viewed as arrays of words, as large as the blocks allow, and three operations
+    on whole arrays reassemble the rows.
     """
 
-    #: Sixfold at least divides an image's 12 bytes a pixel, fourfold the 8 bytes of a pair of
-    #: labels. The more, the shorter the text; there is room for the high bits of seven.
+    #: At least 6 divides an image's 12 bytes per pixel, and 4 the 8 bytes of a pair of labels. The
+    #: more blocks, the shorter the text; there is room for the high bits of seven.
     blocks: int
     #: In a block.
     words: int
@@ -119,5 +119,5 @@ class _Text(NamedTuple):
 
     @property
     def places(self) -> NDArray[Any]:
-        """What each block's share of the last block is multiplied with to become its high bits."""
+        """Factors that shift each block's bits in the last block to where the high bits belong."""
         return np.array([[2 << block] for block in range(self.blocks)], self.word)

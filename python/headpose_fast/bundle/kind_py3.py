@@ -1,4 +1,4 @@
-"""Kind `py3`: array data in one aligned string of bytes each, which can be mapped."""
+"""Kind `py3`: each array's data in one aligned string of bytes, which can be mapped."""
 
 import mmap
 import struct
@@ -11,7 +11,7 @@ from headpose_fast.bundle.arrays import DTYPE, Bundle
 from headpose_fast.bundle.kinds import Kind
 from headpose_fast.bundle.placed import ArrayLayout, PlacedKind
 
-#: Array data begins at a multiple of this, for those who map the file.
+#: Array data begins at a multiple of this many bytes, for programs that map the file.
 _ALIGNMENT = 64
 
 

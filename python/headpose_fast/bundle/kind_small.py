@@ -1,6 +1,6 @@
-"""Kind `small`: compressed photographs and their crops, which NumPy renders while it loads them.
+"""Kind `small`: compressed photographs and their crops, which NumPy renders as it loads them.
 
-This module has the opcodes, in the order of the file; `small_files` and `small_reading` write and
+This module has the opcodes, in the order of the file. `small_files` and `small_reading` write and
 read them. docs/format.md explains them.
 """
 
@@ -44,7 +44,7 @@ from headpose_fast.bundle.small_opcodes import (
 
 NAME = "small"
 
-#: Bytes of samples that are made at once: more is slower, as it leaves the processor's cache.
+#: Bytes of samples to render at once: more is slower, since it does not fit in the cache.
 _GROUP_BYTES = 1 << 19
 
 #: Bytes of text are a multiple of this: eight blocks of words of eight bytes.
@@ -54,10 +54,10 @@ _ZERO, _HALF, _ONE = map(floating, (0.0, 0.5, 1.0))
 
 
 def sizes_of(crops: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Width and height of what is stored of each photograph: (photographs, 2).
+    """Width and height of the stored part of each photograph: (photographs, 2).
 
     Args:
-        crops: (photographs, passes, 4), relative to what is stored, so that some begin at 0.
+        crops: (photographs, passes, 4), relative to the stored part, so some begin at 0.
 
     """
     sizes: NDArray[np.int32] = (crops[..., :2] + crops[..., 2:]).max(axis=1)
@@ -68,7 +68,7 @@ class SmallPickle(NamedTuple):
     """The opcodes of a file, piece by piece."""
 
     counts: Counts
-    #: Photographs to train with, and to test with.
+    #: Numbers of training and test photographs.
     photographs: tuple[int, int]
 
     def passes(self, part: int) -> int:
@@ -76,7 +76,7 @@ class SmallPickle(NamedTuple):
         return self.counts[part] // self.photographs[part]
 
     def start(self) -> bytes:
-        """Begin the file: what a reader must know, functions and constants."""
+        """The beginning of the file: what a reader must know, functions and constants."""
         header = f"headpose-fast 1 {NAME} {' '.join(map(str, self.counts))}"
         photographs = " ".join(map(str, self.photographs))
         high_bits = long(int.from_bytes(b"\x80" * 8, "little"))
@@ -94,12 +94,12 @@ class SmallPickle(NamedTuple):
         )
 
     def before_text(self, length: int) -> bytes:
-        """Stand before so many bytes of text."""
+        """The opcodes before a text of this many bytes."""
         # NumPy makes a string into an array in every version, in Python 3 by encoding it.
         return get(Function.array) + text(length)
 
     def after_text(self, length: int) -> bytes:
-        """Stand behind them: make them bytes again."""
+        """The opcodes after it, which turn it back into bytes."""
         words, data = length // TEXT_UNIT, get(Slot.DATA)
         last = view((1, words), U8, Slot.TEXT, 56 * words)
         others = view((7, words), U8, Slot.TEXT)
@@ -113,7 +113,7 @@ class SmallPickle(NamedTuple):
         )
 
     def labels(self, part: int) -> bytes:
-        """Make the labels of a part from data, and its images, which are still empty."""
+        """Make the labels of a part from the data, and empty arrays for its images."""
         shape = self.counts.shapes()[part]
         once = view((self.photographs[part], 2), F4, Slot.DATA)
         labels = Function.tile(once, tuple_of(self.passes(part), 1))
@@ -121,7 +121,7 @@ class SmallPickle(NamedTuple):
         return keep(Slot.FIRST_ARRAY + 2 + part, labels) + keep(Slot.FIRST_ARRAY + part, images)
 
     def crops(self, part: int, most_pixels: int) -> bytes:
-        """Find from data how all samples of a part are made, and make the buffers for it.
+        """Compute from the data how to resize all crops of a part, and make the buffers for it.
 
         `most_pixels` is the number of pixels of the largest photograph of the part. The arithmetic
         is that of `rust/taps.rs`.
@@ -143,7 +143,7 @@ class SmallPickle(NamedTuple):
     def _buffers(self, part: int, most_pixels: int) -> bytes:
         """Make the buffers that all photographs of a part use, and views of them.
 
-        Made anew for each photograph they would cost half the time of rendering.
+        Making them anew for each photograph would take half the rendering time.
         """
         _, _, height, width = self.counts
         plane = 4 * height * width
@@ -151,7 +151,7 @@ class SmallPickle(NamedTuple):
         ops = [
             keep(Slot.PLANES, Function.empty(ints(3 * most_pixels), U1)),
             keep(Slot.GREEN, Function.empty(ints(most_pixels), U1)),
-            # A value more, for what is right of the last pixel.
+            # One more value, for the neighbour right of the last pixel.
             keep(Slot.VALUES, Function.zeros(ints(3 * most_pixels + 1), F4)),
             keep(Slot.PLACES, Function.empty(tuple_of(full, 2, height, width), I8)),
             keep(Slot.NEAR, Function.empty(tuple_of(3, full, 2, height, width), F4)),
@@ -171,7 +171,7 @@ class SmallPickle(NamedTuple):
         return b"".join(ops)
 
     def _groups(self, part: int) -> tuple[int, int]:
-        """Passes that are rendered at once, and how many of them are left for the last time."""
+        """Number of passes to render at once, and of those left for the last time."""
         passes = self.passes(part)
         sample = 12 * self.counts.height * self.counts.width
         groups = -(-passes * sample // max(sample, _GROUP_BYTES))
@@ -179,7 +179,7 @@ class SmallPickle(NamedTuple):
         return full, passes % full or full
 
     def photograph(self, part: int, number: int, crops: NDArray[np.int32]) -> bytes:
-        """Render the crops of a photograph, which data has compressed."""
+        """Render the crops of a photograph, whose compressed pixels are the data."""
         passes = len(crops)
         full, rest = self._groups(part)
         ((width, height),) = sizes_of(crops[np.newaxis]).tolist()
@@ -229,7 +229,7 @@ class SmallPickle(NamedTuple):
         )
 
     def _halve(self, part: int, row: int, crop: list[int], picture: tuple[int, int]) -> bytes:
-        """Render a crop of exactly twice the size of a sample again, as its average."""
+        """Render a crop of exactly twice the sample's size again, by averaging."""
         _, _, height, width = self.counts
         (x, y, *_), (across, down) = crop, picture
         shape, plane = (3, height, width), 4 * height * width
@@ -264,7 +264,7 @@ def _of_crops(crops: int, index: int, *more: int) -> bytes:
 
 
 def _coordinates(crops: int, index: int, size: int) -> bytes:
-    """Find where in the crops the output's pixels are, and the weights of the pixels behind."""
+    """Compute where the output's pixels are in the crops, and the weights of the next pixels."""
     scale = Function.true_divide(_of_crops(crops, index), floating(size))
     centres = Function.arange(_HALF, floating(size))
     places = Function.subtract(Function.multiply(centres, scale), _HALF)
@@ -284,9 +284,9 @@ def _clamped(pixels: bytes, last: bytes) -> bytes:
 
 
 def _columns(crops: int, width: int) -> bytes:
-    """Find the left pixel's column in its photograph, and the weights of it and the next.
+    """Compute the left pixel's column in its photograph, and the weights of it and the next one.
 
-    There always is a next one in memory; beyond a border, it has no weight.
+    There is always a next one in memory; beyond a border, its weight is 0.
     """
     floored, last = get(Slot.FLOORED), get(Slot.LAST)
     inside = Function.multiply(Function.greater_equal(floored, _ZERO), Function.less(floored, last))
@@ -302,7 +302,7 @@ def _columns(crops: int, width: int) -> bytes:
 
 
 def _rows(crops: int, height: int) -> bytes:
-    """Find where the upper and the lower row begin in the photograph, and their weights."""
+    """Compute where the upper and lower rows begin in the photograph, and their weights."""
     row = (crops, 1, height)
     both = Function.add(view(row, F4, Slot.FLOORED), get(Slot.NEXT))
     inside = _clamped(both, view((crops, 1, 1), F8, Slot.LAST))
@@ -320,7 +320,7 @@ def _rows(crops: int, height: int) -> bytes:
 
 
 def _decompress(width: int, height: int) -> bytes:
-    """Make the values of a photograph's pixels from data: planes blue, green, red of float32."""
+    """Make a photograph's pixel values from the data: planes blue, green, red of float32."""
     plane, one = width * height, ints(1)
     picture, pair, single = (3, height, width), (2, height, width), (height, width)
     inflated = Function.decompress(get(Slot.DATA), ints(15), ints(3 * plane))

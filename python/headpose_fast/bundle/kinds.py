@@ -5,5 +5,5 @@ from typing import Literal
 Kind = Literal["any", "py2", "py3", "small"]
 KINDS: tuple[Kind, ...] = ("any", "py2", "py3", "small")
 
-#: How the names of their files end: what the training jobs of Python 2.7 and of Python 3 look for.
+#: Endings of their files' names, as the training jobs of Python 2.7 and Python 3 expect them.
 SUFFIXES: dict[Kind, str] = {"any": "py2", "py2": "py2", "py3": "py3", "small": "py2"}

@@ -1,9 +1,9 @@
-"""The opcodes of pickles that the kinds are made of, and what collects them."""
+"""The pickle opcodes that the kinds are made of, and a stream that collects them."""
 
 import struct
 from functools import lru_cache
 
-# Opcodes of pickle protocol 2 that the layouts are made of; `pickletools` explains each.
+# Opcodes of pickle protocol 2; `pickletools` explains each.
 MARK, TUPLE, STOP, POP, BUILD, FALSE = b"(", b"t", b".", b"0", b"b", b"\x89"
 CALL, CALL1, CALL2, CALL3 = b"R", b"\x85R", b"\x86R", b"\x87R"
 
@@ -17,18 +17,18 @@ FLOAT32 = string("<f4")
 
 
 def global_name(module: str, name: str) -> bytes:
-    """Push what a module has by a name."""
+    """Push a module's attribute."""
     return f"c{module}\n{name}\n".encode()
 
 
 def put(slot: int) -> bytes:
-    """Keep what is on top in a slot of the memo."""
+    """Store the top of the stack in a slot of the memo."""
     return b"q" + bytes([slot])
 
 
 @lru_cache(1 << 10)
 def get(slot: int) -> bytes:
-    """Push what a slot of the memo keeps."""
+    """Push the content of a slot of the memo."""
     return b"h" + bytes([slot])
 
 
@@ -55,7 +55,7 @@ def tuple_of(*sides: int) -> bytes:
 
 
 def call(function: bytes, *arguments: bytes) -> bytes:
-    """Push what a function returns."""
+    """Push the result of a function."""
     if len(arguments) <= 3:
         return b"".join([function, *arguments, (CALL1, CALL2, CALL3)[len(arguments) - 1]])
     return b"".join([function, MARK, *arguments, TUPLE, CALL])
@@ -91,7 +91,7 @@ class Stream:
 
     def __init__(self) -> None:
         """Begin a file."""
-        #: Offsets and bytes of what stands between the array data.
+        #: Offsets and bytes of everything between the array data.
         self.skeleton: list[tuple[int, bytearray]] = [(0, bytearray())]
 
     def put(self, *ops: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Files of the original script, read without the pickle machine."""
+"""Files of the original script, read without unpickling."""
 
 import codecs
 import math
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headpose_fast.bundle.arrays import DTYPE, Block, Bundle, Counts
 from headpose_fast.job import Job
 
-# The original script's files are protocol 0 as Python 2.7 and NumPy 1.x write four arrays: between
-# shapes and data there is always the same text.
+# The original script's files are protocol 0, as Python 2.7 and NumPy 1.x write four arrays. The
+# text between shapes and data is always the same.
 ORIGINAL_START = b"(cnumpy.core.multiarray\n_reconstruct\np0\n"
 _FIRST = ORIGINAL_START + b"(cnumpy\nndarray\np1\n(I0\ntp2\nS'b'\np3\ntp4\nRp5\n(I1\n("
 _DTYPE = (
@@ -121,14 +121,14 @@ def _shape(file: IO[bytes], rank: int) -> tuple[int, ...]:
     if not all(re.fullmatch(rb"I[1-9]\d{0,9}\n", line) for line in lines):
         raise ValueError(f"not an array of {rank} axes at byte {offset:,}")
     shape = tuple(int(line[1:]) for line in lines)
-    # An array's byte is at least one of the file: what is larger than the file is not allocated.
+    # Each byte of an array takes at least one in the file: nothing larger than it is allocated.
     if math.prod(shape) * DTYPE.itemsize > os.fstat(file.fileno()).st_size:
         raise ValueError("it ends early")
     return shape
 
 
 def _read_escaped(file: IO[bytes], length: int) -> Iterator[bytes]:
-    """Read a string of `length` as `repr` of Python 2 writes it, `S'...'` and a line end."""
+    """Read a string of `length` as Python 2's `repr` writes it, `S'...'` and a line end."""
     offset = file.tell()
     quote = file.read(2)
     if quote not in (b"S'", b'S"'):
@@ -146,12 +146,12 @@ def _read_escaped(file: IO[bytes], length: int) -> Iterator[bytes]:
         elif not more:
             raise ValueError("it ends early")
         else:
-            # An escape has at most four characters, the first a backslash: it has ended where three
-            # without one follow each other.
+            # An escape has at most four characters, the first a backslash. After three characters
+            # without one, no escape is unfinished.
             cut = next((i for i in range(len(text), 2, -1) if b"\\" not in text[i - 3 : i]), 0)
             part, text = text[:cut], text[cut:]
         with warnings.catch_warnings():
-            # An escape that Python does not know is kept as it is, with a warning.
+            # Python keeps an unknown escape as it is, with a warning.
             warnings.simplefilter("ignore", DeprecationWarning)
             data = codecs.escape_decode(part)[0]
         done += len(data)

@@ -1,9 +1,9 @@
-"""Kinds of bundle whose places follow from counts alone, whatever the samples are.
+"""Kinds of bundle in which the place of every sample follows from counts alone.
 
 Every byte of such a file up to the pickle's STOP that is not array data, and the place of every
 sample, follow from the counts and the size of the samples. Any group of samples can therefore be
-rendered and written by itself, in any order, by anyone. And reading needs no pickle machine: it
-makes the layout again and compares.
+rendered and written on its own, in any order. And reading needs no unpickling: it rebuilds the
+layout and compares.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from headpose_fast.bundle.arrays import DTYPE, Bundle, Counts, Shape
 from headpose_fast.bundle.kinds import Kind
 from headpose_fast.bundle.opcodes import POP, STOP, Stream, string
 
-#: Array data in one piece of the kinds that Python 2 reads. Loading needs a few times this on top
-#: of the arrays; pieces of 4 MiB load slower, since they leave the processor's cache.
+#: Bytes of array data in one piece of the kinds that Python 2 reads. Loading needs a few times this
+#: on top of the arrays. Pieces of 4 MiB load more slowly, since they do not fit in the cache.
 _PIECE_BYTES = 1 << 20
 
 
@@ -99,7 +99,7 @@ class Layout(NamedTuple):
     arrays: tuple[ArrayLayout, ...]
     #: What is between the array data: offsets and bytes.
     skeleton: list[tuple[int, bytes]]
-    #: Bytes up to the pickle's STOP, and with it.
+    #: Bytes up to and including the pickle's STOP.
     length: int
 
     def spans(self) -> dict[str, Spans]:
@@ -108,7 +108,7 @@ class Layout(NamedTuple):
 
 
 class PlacedKind(ABC):
-    """A kind of such files. Array data is raw, unless a kind says otherwise."""
+    """A kind of such files. Array data is raw unless a kind overrides that."""
 
     name: Kind
     #: Of the pickle.
@@ -139,7 +139,7 @@ class PlacedKind(ABC):
         counts = Counts(train, test, height, width)
         arrays = tuple(map(ArrayLayout, Bundle._fields, counts.shapes()))
         stream = Stream()
-        # A string that the pickle machine pushes and drops: it says to a reader what follows.
+        # A string that the pickle machine pushes and drops; it describes to a reader what follows.
         header = f"headpose-fast 1 {self.name} {train} {test} {height} {width}"
         stream.put(b"\x80", bytes([self.protocol]), string(header), POP)
         self.lay(stream, arrays)

@@ -21,7 +21,7 @@ from headpose_fast.job import Job, Part
 from headpose_fast.output import write_all
 from headpose_fast.samples.rendering import raise_failures
 
-#: Array data that is read at once.
+#: Bytes of array data to read at once.
 _BLOCK_BYTES = 1 << 20
 
 
@@ -139,7 +139,7 @@ class PlacedReader:
         return out
 
     def _fill(self, array: ArrayLayout, offset: int, out: NDArray[np.float32]) -> None:
-        """Read the rows that stand from `offset` on without a gap; `out` is C-contiguous."""
+        """Read consecutive rows from `offset` on; `out` is C-contiguous."""
         length = len(out) * array.stored_row_bytes
         self._file.seek(offset)
         data = self._file.read(length)
@@ -193,11 +193,11 @@ class PlacedReader:
 
 
 class Places(NamedTuple):
-    """Where samples are in a file, in the form that the native module takes."""
+    """Where samples are in a file, in the form that the native module expects."""
 
     #: int32 (passes, photographs, 4).
     crops: NDArray[np.int32]
-    #: Of a sample in pixels.
+    #: Size of a sample in pixels.
     width: int
     height: int
     #: See `PlacedKind.text_blocks`.

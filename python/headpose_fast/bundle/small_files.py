@@ -27,18 +27,18 @@ class SmallForm:
         return SmallDraft(job)
 
     def open(self, path: Path, file: IO[bytes], counts: Counts) -> SmallReader:
-        """Compare all opcodes of a file with those for what it holds."""
+        """Compare all opcodes of a file with those for its content."""
         return read(path, file, counts)
 
 
 class SmallDraft(NamedTuple):
-    """A file whose length shows when it is written."""
+    """A file whose length is known only once it is written."""
 
     job: Job
 
     @property
     def reserved_bytes(self) -> int:
-        """Nothing, as nothing is known."""
+        """Zero, since the length is not known."""
         return 0
 
     def write(
@@ -48,7 +48,7 @@ class SmallDraft(NamedTuple):
         workers: int | None,
         progress: Callable[[int], object],
     ) -> int:
-        """Compress the photographs and write them with what renders them, then the trailer."""
+        """Write the compressed photographs, the opcodes that render them, and the trailer."""
         counts, sums = Counts.of(self.job), {}
         train, test = (len(part.photographs) for part in self.job.parts)
         pickle = SmallPickle(counts, (train, test))

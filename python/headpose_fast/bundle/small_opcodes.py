@@ -1,4 +1,4 @@
-"""The opcodes of kind `small`: what is called, where it is kept, and views of memory."""
+"""The opcodes of kind `small`: the functions called, the memo's slots, and views of memory."""
 
 from enum import IntEnum
 from functools import lru_cache
@@ -17,7 +17,7 @@ from headpose_fast.bundle.opcodes import (
 
 
 class Function(IntEnum):
-    """What the pickle calls, and the slots of the memo that keep it: all of NumPy but the last."""
+    """The functions that the pickle calls, and their slots: all of NumPy, except the last."""
 
     array = 0
     ndarray = 1
@@ -48,12 +48,12 @@ class Function(IntEnum):
         return global_name("zlib" if self is Function.decompress else "numpy", self.name)
 
     def __call__(self, *arguments: bytes) -> bytes:
-        """Push what it returns."""
+        """Push its result."""
         return call(get(self), *arguments)
 
 
-#: Slots for constants, for what a text becomes, for the taps of all crops of a part (see `taps`),
-#: for buffers and views of them (see `scratch`), for a photograph, and, last, for the four arrays.
+#: Slots for constants, for a text and its data, for the taps of all crops of a part, for buffers
+#: and views of them, for a photograph, and, last, for the four arrays.
 Slot = IntEnum(
     "Slot",
     "HIGH_BITS MULTIPLIERS BYTE NEXT SIGN ONE TEXT DATA "
@@ -68,7 +68,7 @@ Slot = IntEnum(
 U2, F4, F8, I8, U8 = map(string, ("<u2", "<f4", "<f8", "<i8", "<u8"))
 U1 = string("u1")
 
-#: Does not matter, as no place is outside; but to check that, NumPy would copy the output.
+#: Makes no difference, since no index is out of range; but otherwise NumPy would copy the output.
 CLIP = string("clip")
 
 
@@ -79,7 +79,7 @@ def view(
     offset: int = 0,
     strides: tuple[int, ...] | None = None,
 ) -> bytes:
-    """Push an array that shares the memory of what is in a slot; offset and strides in bytes."""
+    """Push an array that shares the memory of a slot's content; offset and strides in bytes."""
     before, after = _around_offset(shape, dtype, slot, strides)
     return before + ints(offset) + after
 
@@ -88,7 +88,7 @@ def view(
 def _around_offset(
     shape: tuple[int, ...], dtype: bytes, slot: int, strides: tuple[int, ...] | None
 ) -> tuple[bytes, bytes]:
-    """Return what `_view` has before and behind its offset, the same again and again."""
+    """Return the opcodes of `view` before and after the offset, which repeat again and again."""
     layout = b"" if strides is None else tuple_of(*strides)
     before = b"".join([get(Function.ndarray), MARK, tuple_of(*shape), dtype, get(slot)])
     return before, layout + TUPLE + CALL

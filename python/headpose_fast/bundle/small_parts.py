@@ -1,4 +1,4 @@
-"""Photographs and crops as files of kind `small` have them."""
+"""Photographs and crops as files of kind `small` store them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headpose_fast.bundle.kind_small import sizes_of
 
 
 def covered(crops: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """What the crops of each photograph cover, and the crops relative to it.
+    """Return the part of each photograph that its crops cover, and the crops relative to it.
 
     Args:
         crops: (passes, photographs, 4): x, y, width and height in pixels.
@@ -34,15 +34,15 @@ def most_pixels(crops: NDArray[np.int32]) -> int:
 
 
 class StoredPart(NamedTuple):
-    """A part of a file, and where its texts are."""
+    """One part of a file, and where its texts are."""
 
     #: `trn` or `test`.
     prefix: str
     #: float32 (photographs, 2).
     labels: NDArray[np.float32]
-    #: int32 (photographs, passes, 4), relative to what is stored of each photograph.
+    #: int32 (photographs, passes, 4), relative to the stored part of each photograph.
     crops: NDArray[np.int32]
-    #: uint64: of the labels, the crops, and each photograph, in bytes.
+    #: uint64: for the labels, the crops, and each photograph, in bytes.
     offsets: NDArray[np.uint64]
     lengths: NDArray[np.uint64]
 
@@ -74,7 +74,7 @@ class StoredPart(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """Where compressed photographs are, in the form that the native module takes."""
+    """Where compressed photographs are, in the form that the native module expects."""
 
     path: Path
     #: uint64 (photographs,), in bytes.

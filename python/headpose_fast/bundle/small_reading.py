@@ -21,15 +21,15 @@ from headpose_fast.job import PREFIXES, Job
 from headpose_fast.samples.options import MOST_SIDE
 from headpose_fast.samples.rendering import raise_failures
 
-#: Of samples that are rendered at once to be looked at.
+#: Bytes of samples to render at once for inspection.
 _BLOCK_BYTES = 1 << 24
 
-#: A number of photographs to train with and one to test with, behind the first line.
+#: The numbers of training and test photographs, after the first line.
 _PHOTOGRAPHS = re.compile(rb"U.(\d{1,10}) (\d{1,10})0", re.DOTALL)
 
 
 def read(path: Path, file: IO[bytes], counts: Counts) -> SmallReader:
-    """Compare all opcodes of a file with those for what it holds.
+    """Compare all opcodes of a file with those for its content.
 
     Raises ValueError if it is damaged or ends early.
     """
@@ -50,7 +50,7 @@ class _Tape:
         self.position = file.seek(0)
 
     def expect(self, ops: bytes) -> None:
-        """Go on behind these opcodes. Raises ValueError if they are not there."""
+        """Move past these opcodes. Raises ValueError if they are not there."""
         first, found = self.position, self._file.read(len(ops))
         self.position += len(ops)
         if found != ops:
@@ -61,7 +61,7 @@ class _Tape:
             )
 
     def text(self, pickle: SmallPickle) -> tuple[int, int]:
-        """Go on behind a text, and return its offset and length."""
+        """Move past a text, and return its offset and length."""
         prefix = len(pickle.before_text(0))
         length = int.from_bytes(self._file.read(prefix)[-4:], "little", signed=True)
         self._file.seek(self.position)
@@ -77,7 +77,7 @@ class _Tape:
         return offset, length
 
     def data(self, pickle: SmallPickle, length: int) -> tuple[bytes, tuple[int, int]]:
-        """Go on behind a text of so many bytes, and return these and its place."""
+        """Move past a text of this many bytes, and return the bytes and the text's place."""
         offset, stored = self.text(pickle)
         if stored != -(-length // 56) * TEXT_UNIT:
             raise ValueError(f"damaged between byte {offset:,} and {offset + stored:,}")
@@ -89,14 +89,14 @@ class _Tape:
 
 
 def _photographs(file: IO[bytes], counts: Counts) -> tuple[int, int]:
-    """Read the numbers of photographs, which stand behind the first line."""
+    """Read the numbers of photographs, which follow the first line."""
     file.seek(0)
     start = file.read(256)
     match = _PHOTOGRAPHS.search(start, start.find(b"0U"))
     if match is None:
         raise ValueError("its first line is invalid")
     train, test = int(match[1]), int(match[2])
-    # A few bytes of crops become a sample of any size: it must be one that this version makes.
+    # A few bytes of crops could ask for samples of any size: allow only sizes that can be made.
     possible = max(counts.height, counts.width) <= MOST_SIDE
     if min(train, test) < 1 or counts.train % train or counts.test % test or not possible:
         raise ValueError("its first line is invalid")
@@ -128,7 +128,7 @@ def _read_part(tape: _Tape, pickle: SmallPickle, index: int) -> StoredPart:
 
 
 class SmallReader:
-    """Reads such a file; the compressed photographs have not been looked at."""
+    """Reads such a file; the compressed photographs have not been checked."""
 
     kind: str = NAME
 
@@ -184,7 +184,7 @@ class SmallReader:
         return out.reshape(-1, 3, height, width)
 
     def blocks(self) -> Iterator[Block]:
-        """Render all images, some photographs after the other, and read the labels."""
+        """Render all images, a few photographs at a time, and read the labels."""
         shapes = self._counts.shapes()
         sample = 4 * int(np.prod(shapes[0][1:]))
         for part, shape in zip(self._parts, shapes, strict=False):

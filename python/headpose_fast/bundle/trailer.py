@@ -1,8 +1,8 @@
-"""The trailer: what a bundle says about itself, behind the pickle's STOP where no loader looks.
+"""The trailer: what a bundle records about itself, after the pickle's STOP, where no loader looks.
 
 A line of JSON with versions, options, the database's digest and the arrays as their kind describes
-them, checksums included; then a line with the JSON's own. Nothing in it depends on time, paths or
-workers. The checksums are CRC-32: they find accidents, not forgeries.
+them, checksums included; then a line with the checksum of the JSON. Nothing in it depends on time,
+paths or workers. The checksums are CRC-32: they detect accidents, not forgeries.
 """
 
 import json

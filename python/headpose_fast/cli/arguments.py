@@ -11,7 +11,7 @@ from typing import Any
 from headpose_fast.progress import terminal_size
 from headpose_fast.samples.options import MOST_SIDE, MOST_WORKERS
 
-#: Of a whole number: Python refuses thousands of them with words of its own.
+#: Digits of a whole number: Python rejects thousands of digits with a message of its own.
 _MOST_DIGITS = 20
 
 
@@ -26,7 +26,7 @@ def new_parser(command: str, description: str, epilog: str) -> argparse.Argument
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Asks for the terminal's width without shutil, whose import takes 4 ms."""
+    """Finds the terminal's width without shutil, whose import takes 4 ms."""
 
     def __init__(self, prog: str) -> None:
         columns = os.environ.get("COLUMNS", "")
@@ -49,21 +49,21 @@ def adder(parser: argparse._ActionsContainer) -> Callable[..., None]:
 
 def add_upload_args(parser: argparse.ArgumentParser) -> None:
     """Add the option for arguments of boto3."""
-    text = "an argument of boto3's uploads, such as StorageClass=STANDARD_IA; may be repeated"
+    text = "an argument for boto3's upload, such as StorageClass=STANDARD_IA; may be repeated"
     adder(parser)("--upload-args", upload_arg, "KEY=VALUE", text, action="append")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option for the number of threads."""
-    text = "threads (default: one for each core that this process may use)"
+    text = "number of threads (default: one for each core that this process may use)"
     adder(parser)("--workers", integer(1, MOST_WORKERS), "N", text)
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
-    """Add the options for what is printed."""
+    """Add the options that control what is printed."""
     flag = functools.partial(parser.add_argument, action="store_true")
     flag("--quiet", help="print no progress and no summary")
-    flag("--json", help="print a JSON object on stdout instead of the path")
+    flag("--json", help="print a JSON object on stdout instead of text")
 
 
 def require_once(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def require_once(options: argparse.Namespace, parser: argparse.ArgumentParser) -
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
-    """Return the type of a whole number in a range."""
+    """Return an argument type for a whole number in a range."""
 
     def parse(text: str) -> int:
         short = len(text) <= _MOST_DIGITS and text.isascii()
@@ -105,7 +105,7 @@ def path(text: str) -> str:
 
 
 def address(text: str) -> str:
-    """Parse the address of a folder or an object in a store."""
+    """Parse the address of a folder or object in a store."""
     from headpose_fast.stores.addresses import destination
 
     _parsed(destination, text, "")
@@ -134,7 +134,7 @@ def png(text: str) -> str:
 
 
 def persons(text: str) -> tuple[int, ...]:
-    """Parse `N,N,...`, the people to test with."""
+    """Parse `N,N,...`, the people to test on."""
     person = integer(1, 99)
     named = tuple(person(part) for part in text.split(","))
     if len(set(named)) < len(named):

@@ -1,4 +1,4 @@
-"""The database a command reads and who is tested: options and messages that commands share."""
+"""The database and the people to test on: options and messages that commands share."""
 
 import argparse
 from pathlib import Path
@@ -22,25 +22,25 @@ def add_database(parser: argparse.ArgumentParser) -> None:
 
 
 def add_allow_incomplete(parser: argparse.ArgumentParser) -> None:
-    """Add the option for a database with gaps."""
-    text = "go on although published photographs are missing"
+    """Add the option for an incomplete database."""
+    text = "continue even if published photographs are missing"
     parser.add_argument("--allow-incomplete", action="store_true", help=text)
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """Add the options for who is tested."""
+    """Add the options for the people or series to test on."""
     split = arguments.adder(parser.add_mutually_exclusive_group())
-    text = f"people to test with (default: {','.join(map(str, TEST_PERSONS))})"
+    text = f"people to test on (default: {','.join(map(str, TEST_PERSONS))})"
     split("--test-persons", arguments.persons, "N,N,...", text)
     text = (
-        "test with a fold of the database's own protocols: known:1 or known:2 (known faces: that "
-        "series of everyone), or unknown:1 to unknown:15 (unknown faces: that person)"
+        "test on a fold of the database's own protocols: known:1 or known:2 (known faces: that "
+        "series of every person), or unknown:1 to unknown:15 (unknown faces: that person)"
     )
     split("--split", str, "FOLD", text)
 
 
 def settle_input(options: argparse.Namespace) -> None:
-    """Make `input` the sample database if that is asked for; say if there will be a download."""
+    """Set `input` to the sample database if requested; announce a download."""
     from headpose_fast.sources.finding import download_path
 
     if options.sample:
@@ -58,7 +58,7 @@ def _sample(options: argparse.Namespace) -> Path:
 
 
 def note_unpublished(digest: str, options: argparse.Namespace) -> None:
-    """Say so if a database is neither the published one nor the sample."""
+    """Print a note if a database is neither the published one nor the sample."""
     from headpose_fast.database.databases import PUBLISHED_DIGEST
 
     if not options.sample and digest != PUBLISHED_DIGEST:

@@ -1,4 +1,4 @@
-"""The command `export`: the database for other people's loaders."""
+"""The command `export`: the database in formats for other loaders."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    text = "Write the photographs and their poses in a form that other loaders read."
+    text = "Write the photographs and their poses in a format that other loaders read."
     made = arguments.new_parser("export", text, _EXAMPLES)
     add = arguments.adder(made)
     text = (
         "npz: crops and poses as arrays, as FSA-Net and 6DRepNet read them; parquet: the "
-        "photographs without their comments, and all that is known of them (needs pyarrow)"
+        "photographs without their comments, and everything known about them (needs pyarrow)"
     )
     add("form", str, None, text, choices=FORMS)
     databases.add_database(made)
-    text = "file to write, or folder for HeadPoseImageDatabase.FORM (default: this folder)"
+    text = "file to write, or folder for HeadPoseImageDatabase.FORM (default: current folder)"
     add("--output", arguments.path, "PATH", text)
-    text = "which photographs: all, or those to train or test with"
+    text = "photographs to write: all, or those to train or test on"
     add("--part", str, None, text, choices=PARTS, default="all")
     databases.add_split(made)
-    text = "of npz: size of the images in pixels (default: {}x{})".format(*SIZE)
+    text = "for npz: size of the images in pixels (default: {}x{})".format(*SIZE)
     add("--size", arguments.size, "WxH", text)
-    text = f"of npz: order of the channels (default: {CHANNELS[0]}, which is OpenCV's)"
+    text = f"for npz: order of the channels (default: {CHANNELS[0]}, as in OpenCV)"
     add("--channels", str, None, text, choices=CHANNELS)
     databases.add_allow_incomplete(made)
     arguments.add_workers(made)

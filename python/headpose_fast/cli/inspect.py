@@ -22,14 +22,14 @@ def parser() -> argparse.ArgumentParser:
     add("--picture", arguments.png, "FILE.png", text)
     text = "list the photograph, labels and crop of every sample"
     add("--index", arguments.path, "FILE.csv", text)
-    text = "the database it was made from (default: as found in the current folder or the cache)"
+    text = "the database it was made from (default: found in the current folder or the cache)"
     add("--input", arguments.path, "PATH", text)
     arguments.add_talk(made)
     return made
 
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Inspect a bundle, and write a picture and an index of it if asked for."""
+    """Inspect a bundle, and write a picture and an index of it on request."""
     from headpose_fast.database.reading import open_database
     from headpose_fast.sources.finding import database_of_digest, find_database
     from headpose_fast.views.index import write_index

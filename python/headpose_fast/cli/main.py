@@ -1,4 +1,4 @@
-"""The command line: options in, the result on stdout, all else on stderr."""
+"""The command line: options in, the result on stdout, everything else on stderr."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from headpose_fast.cli import export, inspect, prepare, upload, verify
 from headpose_fast.cli.talk import say
 from headpose_fast.text import printable
 
-#: By the command line's first word, modules with `parser` and `run`. All else is the job.
+#: Modules with `parser` and `run`, by the command line's first word. Anything else is the job.
 COMMANDS: Mapping[str, ModuleType] = {
     "inspect": inspect,
     "verify": verify,

@@ -34,11 +34,11 @@ commands:
   headpose-fast export FORM    the database as npz or parquet, for other loaders
 
 examples:
-  headpose-fast                               the file of the DeepLens sample
-  headpose-fast --sample                      the same of a built-in database, to try it
-  headpose-fast --pickle py3 --size 224x224   for a network of today, in Python 3
-  headpose-fast --pickle small                the same samples in a twentieth of the bytes
-  headpose-fast --split unknown:7             test with person 7, train with all others
+  headpose-fast                               the file for the DeepLens sample
+  headpose-fast --sample                      the same from a built-in database, to try it out
+  headpose-fast --pickle py3 --size 224x224   for today's networks, in Python 3
+  headpose-fast --pickle small                the same samples in a twentieth of the size
+  headpose-fast --split unknown:7             test on person 7, train on all others
   headpose-fast --upload s3://my-bucket/headpose/datasets
 """
 
@@ -52,24 +52,24 @@ def parser() -> argparse.ArgumentParser:
     add("--num-data-aug", passes, "N", "crops of each training photograph", default=15)
     add("--num-data-aug-val", passes, "N", "crops of each test photograph", default=3)
     sizes = ", ".join(f"{ratio}: {width}x{height}" for ratio, (width, height) in SIZES.items())
-    text = f"proportions of the crops, 1:1 or 16:9, and size of the samples, {sizes}"
+    text = f"proportions of the crops, 1:1 (1) or 16:9 (0), and size of the samples ({sizes})"
     add("--aspect-ratio", int, None, text, choices=SIZES, default=1)
-    text = "another size of the samples in pixels, of the same proportions, such as 224x224"
+    text = "another size for the samples in pixels, with the same proportions, such as 224x224"
     add("--size", arguments.size, "WxH", text)
     databases.add_database(made)
-    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: this folder)"
+    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: current folder)"
     add("--output", arguments.path, "PATH", text)
     seed = arguments.integer(0, MOST_SEED)
     add("--seed", seed, "N", "seed of the random crops", default=0)
     databases.add_split(made)
     text = (
-        "who can load the file: any Python, Python 2.7, or Python 3, which is fastest; small: any "
-        "Python, from a twentieth of the bytes, in more time"
+        "any: loads in any Python; py2: in Python 2.7; py3: in Python 3, fastest; small: in any "
+        "Python, a twentieth of the size, slower to load"
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
     databases.add_allow_incomplete(made)
     flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
-    text = "then upload the file to this folder, s3://bucket/folder"
+    text = "upload the finished file to this folder, s3://bucket/folder"
     add("--upload", arguments.address, "ADDRESS", text)
     arguments.add_upload_args(made)
     arguments.add_workers(made)
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Do the job, and upload its file if asked for."""
+    """Do the job, and upload its file on request."""
     _require_consistent(options, parser)
 
     from headpose_fast.pipeline import prepare
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if not options.quiet:
         say(_summary(prepared))
         if options.upload and prepared.kind != "small" and prepared.size > _LARGE:
-            say("note: --pickle small makes a file a twentieth the size, for any Python too")
+            say("note: --pickle small makes a file a twentieth the size, also for any Python")
         databases.note_unpublished(prepared.digest, options)
     if options.upload is None:
         return print_result(prepared.path, asdict(prepared), options)
@@ -111,17 +111,17 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
 
 
 def _send(prepared: Prepared, options: argparse.Namespace) -> int:
-    """Upload the file; if that fails, say how to do it again."""
+    """Upload the file; if that fails, say how to try again."""
     try:
         return send(prepared.path, options.upload, options, asdict(prepared))
     except BaseException:
         import shlex
 
         again = shlex.join(["upload", str(prepared.path), options.upload])
-        # Not their values: they may be keys.
+        # Values are not printed: they may be secret keys.
         same = " with the same --upload-args" if options.upload_args else ""
         say(
-            f"headpose-fast: {prepared.path} is complete and was kept; to upload it again: "
+            f"headpose-fast: {prepared.path} is complete and was kept; to upload it: "
             f"python -m headpose_fast {again}{same}"
         )
         raise
@@ -140,7 +140,7 @@ def _summary(prepared: Prepared) -> str:
 
 
 def _sides(prepared: Prepared) -> str:
-    """Say which people or series train and test, and that none does both."""
+    """Say which people or series are trained and tested on, and that none is in both."""
     what, prefix = "person", ""
     train, test = prepared.train_persons, prepared.test_persons
     if not set(train).isdisjoint(test):

@@ -1,4 +1,4 @@
-"""What a command prints: its result on stdout, all else on stderr."""
+"""What a command prints: its result on stdout, everything else on stderr."""
 
 import argparse
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 def print_result(result: object, facts: Mapping[str, object], options: argparse.Namespace) -> int:
-    """Print a result on stdout, or facts as JSON with --json; 1 if that fails."""
+    """Print a result on stdout, or facts as JSON with --json; return 1 if that fails."""
     text = json.dumps(facts, default=str) if options.json else str(result)
     if sys.stdout is None:
         say("headpose-fast: error: stdout: it is closed")
@@ -21,7 +21,7 @@ def print_result(result: object, facts: Mapping[str, object], options: argparse.
             print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     except OSError as error:
         say(f"headpose-fast: error: stdout: {error}")
-        # Python would try again when it ends.
+        # Otherwise Python would try again as it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""The command `upload`: a bundle to a store."""
+"""The command `upload`: send a bundle to a store."""
 
 import argparse
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from headpose_fast.cli import arguments
 from headpose_fast.cli.talk import print_result
 
 _EXAMPLES = """\
-Credentials, profile, region and endpoint are those of the standard AWS variables and files.
+Credentials, profile, region and endpoint come from the standard AWS variables and files.
 
 examples:
   headpose-fast upload HeadPoseData_trn_test_x15_py2.pkl s3://my-bucket/headpose/datasets
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     made = arguments.new_parser("upload", text, _EXAMPLES)
     add = arguments.adder(made)
     add("file", arguments.path, "FILE", "the bundle")
-    text = "s3://bucket/folder, or s3://bucket/name.pkl for an object of another name"
+    text = "s3://bucket/folder, or s3://bucket/name.pkl to give the object another name"
     add("address", arguments.address, "ADDRESS", text)
     arguments.add_upload_args(made)
     arguments.add_talk(made)

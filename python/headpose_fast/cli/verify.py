@@ -14,7 +14,7 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    text = "Check every byte of a bundle: by its checksums, or by rendering it again."
+    text = "Check every byte of a bundle by its checksums, and with --input by rendering it again."
     made = arguments.new_parser("verify", text, _EXAMPLES)
     add = arguments.adder(made)
     add("file", arguments.path, "FILE", "the bundle")

@@ -46,7 +46,7 @@ class Database(Sequence[Photograph]):
 
     @property
     def is_table(self) -> bool:
-        """Whether it was read from a table, so that nothing is known of what should be there."""
+        """Whether it was read from a table, which does not say what may be missing."""
         return isinstance(self.photographs, Rows)
 
     @property
@@ -55,7 +55,7 @@ class Database(Sequence[Photograph]):
         return isinstance(self.photographs, Rows) and self.photographs.tested is not None
 
     def _repr_html_(self) -> str:
-        """Describe it in a notebook: how much there is, and photographs spread over it."""
+        """Describe it in a notebook: how much there is, and a selection of photographs."""
         from headpose_fast import notebook
         from headpose_fast.images import photograph_image
 
@@ -73,7 +73,7 @@ class Database(Sequence[Photograph]):
             try:
                 figures.append((caption, photograph_image(photograph.name, photograph.jpeg)))
             except DatabaseError as error:
-                # Show the rest, and what is wrong instead of this picture.
+                # Show the others, and the reason instead of this picture.
                 figures.append((f"{caption}: {error}", None))
         return notebook.page("Database", facts, figures)
 
@@ -84,10 +84,10 @@ class Database(Sequence[Photograph]):
 
     @property
     def digest(self) -> str:
-        """Hash the content, however it is packed: SHA-256 in hexadecimal digits.
+        """A hash of the content, however it is packed: SHA-256 in hexadecimal digits.
 
-        That is of the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
-        by path; the published database has `PUBLISHED_DIGEST`. Of a table it is of the lines that
+        It covers the lines `SHA256  PersonPP/NAME`, one for each photograph and label, ascending
+        by path; the published database has `PUBLISHED_DIGEST`. For a table it covers the lines that
         `docs/tables.md` describes: each photograph's SHA-256 and its row, without its path.
 
         Raises DatabaseError for photographs that cannot be read.
@@ -107,7 +107,7 @@ class Database(Sequence[Photograph]):
     def split(
         self, test_persons: Collection[int] = (), test_series: Collection[int] = ()
     ) -> tuple[Sequence[Photograph], Sequence[Photograph]]:
-        """Divide them into those to train with and those of the test people or series.
+        """Return the photographs to train on, and those of the test people or series.
 
         Without test people and series, a table is divided by its column `split`, if it has one.
         """
@@ -120,7 +120,7 @@ class Database(Sequence[Photograph]):
         return select(self.photographs, ~tested), select(self.photographs, tested)
 
     def missing(self) -> dict[tuple[int, int], list[int]]:
-        """Find the published photographs that are missing: numbers by person and series."""
+        """Find the published photographs that are missing: their numbers by person and series."""
         there = {(p.person, p.series, p.number) for p in self.photographs}
         absent = {
             (person, series): [n for n in NUMBERS if (person, series, n) not in there]
@@ -130,9 +130,9 @@ class Database(Sequence[Photograph]):
         return {of: numbers for of, numbers in absent.items() if numbers}
 
     def require_complete(self, test_persons: Collection[int]) -> None:
-        """Raise DatabaseError if published photographs are missing, or all of a test person's.
+        """Raise DatabaseError if published photographs, or all of a test person's, are missing.
 
-        Of a table, which may be of anyone, only the latter.
+        For a table, which may show anyone, only the latter is checked.
         """
         missing = {} if self.is_table else self.missing()
         problems = [
@@ -144,7 +144,7 @@ class Database(Sequence[Photograph]):
             problems.insert(
                 0,
                 f"{self.path}: {sum(map(len, missing.values())):,} of the {published:,} published "
-                "photographs are missing (to go on without them: --allow-incomplete)",
+                "photographs are missing (to continue without them: --allow-incomplete)",
             )
         problems += [
             f"{self.path}: test person {person:02d} has no photographs"
@@ -170,7 +170,7 @@ def _digest_of_rows(rows: Rows) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers briefly: `00-04, 17`."""
+    """Abbreviate ascending numbers: `00-04, 17`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][-1] == number - 1:

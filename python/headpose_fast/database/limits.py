@@ -1,22 +1,22 @@
-"""What a database may ask of the machine."""
+"""Limits on what a database may demand."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a database may ask of the machine: whatever exceeds it is refused before it is read.
+    """Limits on what a database may demand: anything that exceeds them is refused unread.
 
-    The published database is far below all of them. A larger one of your own may need larger ones.
+    The published database is far below all of them. A larger one of your own may need other values.
     """
 
-    #: Members of an archive, those included that do not belong to the database.
+    #: Members of an archive, including those that do not belong to the database.
     members: int = 100_000
     #: Bytes of an archive.
     archive_bytes: int = 2 << 30
-    #: Bytes that a gzipped archive unpacks to.
+    #: Bytes that a gzipped archive may unpack to.
     unpacked_bytes: int = 2 << 30
-    #: Bytes that each byte of a gzipped archive may unpack to, beyond 64 MiB that are free. The
+    #: Bytes that each byte of a gzipped archive may unpack to, beyond the first 64 MiB. The
     #: published database unpacks to 1.2 times its size, a bomb to a thousand times.
     expansion: int = 20
     #: Bytes of one photograph. The published ones have 8 to 17 KB.

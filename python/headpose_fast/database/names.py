@@ -1,4 +1,4 @@
-"""What names and labels say: person, series, number, tilt and pan; where the face is."""
+"""What names and labels contain: person, series, number, tilt and pan; where the face is."""
 
 import re
 from typing import NamedTuple
@@ -12,8 +12,8 @@ TILTS = (-90, -60, -30, -15, 0, 15, 30, 60, 90)
 PANS = (-90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90)
 
 #: Members that belong to the database: `Person01/person01100-90+0.jpg` and its label, below any
-#: folders, or the same with `Personne` and `personne` of an older distribution. `wanted` lets a
-#: little more pass than is right, so that a misspelt angle is an error and not a stranger.
+#: folders, or the same with `Personne` and `personne` of an older distribution. The pattern accepts
+#: slightly more than is valid, so that a misspelt angle is an error rather than ignored.
 NAME = re.compile(
     r"(?:.*/)?(?P<name>Person(?P<ne>ne)?(?P<folder>\d\d)/"
     r"(?P<stem>person(?(ne)ne)(?P<person>\d\d)(?P<series>\d)(?P<number>\d\d)"
@@ -26,7 +26,7 @@ PAN_OF = {f"{pan:+d}": pan for pan in PANS}
 
 
 def identity_of(match: re.Match[str]) -> tuple[int, int, int]:
-    """Person, series and number of a name, or ValueError saying what is wrong with it."""
+    """Return person, series and number of a name; raise ValueError if something is wrong."""
     person, series, number = int(match["person"]), int(match["series"]), int(match["number"])
     if match["person"] != match["folder"]:
         raise ValueError(f"person {match['person']} in the folder of person {match['folder']}")
@@ -59,10 +59,10 @@ class FaceBox(NamedTuple):
 
 
 def parse_label(content: bytes, picture: str) -> FaceBox:
-    """Parse a label: the picture's name, an empty line, `Face`, and four integers, a line each.
+    """Parse a label: the picture's name, an empty line, `Face`, and four integers, one per line.
 
     Other line ends, trailing blanks and empty lines at the end are accepted. Raises ValueError if
-    the content is something else; the message says where.
+    the label is malformed; the message says where.
     """
     try:
         lines = [line.rstrip() for line in content.decode("ascii").splitlines()]

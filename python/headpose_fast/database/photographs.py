@@ -50,7 +50,7 @@ class Photograph:
     #: Horizontal angle in degrees, -90 to 90.
     pan: float
     face: FaceBox
-    #: Of the picture in pixels, turned as its EXIF orientation says.
+    #: Size of the picture in pixels, turned according to its EXIF orientation.
     width: int
     height: int
     #: The file's bytes, or where they are.

@@ -23,18 +23,18 @@ from headpose_fast.errors import DatabaseError
 def open_database(path: str | os.PathLike[str], limits: Limits | None = None) -> Database:
     """Read a database from an archive or a folder, unpacking nothing, or from a table.
 
-    Only files inside a folder `PersonPP` (or `PersonnePP`) that are named like the database's
-    photographs count; whatever else is there is passed over, and links are never followed.
-    Photographs in a folder, a plain archive or beside a table are read when they are rendered.
+    Only files in a folder `PersonPP` (or `PersonnePP`) that are named like the database's
+    photographs are read. Everything else is skipped, and links are never followed. Photographs in a
+    folder, a plain archive or beside a table are read only when they are rendered.
 
     Args:
-        path: The archive (`.tar`, `.tar.gz` or `.tgz`), or a folder that holds the `PersonPP`
-            folders, or else has them at some depth, or is one; or a table, `.csv` or `.parquet`,
-            which docs/tables.md describes, as a path or a `Table`.
-        limits: What it may ask of the machine; None for `Limits()`.
+        path: The archive (`.tar`, `.tar.gz` or `.tgz`); or a folder, which may contain the
+            `PersonPP` folders, directly or at some depth, or be one of them; or a table, `.csv` or
+            `.parquet`, which docs/tables.md describes, as a path or a `Table`.
+        limits: Limits on what it may demand; None for `Limits()`.
 
     Returns:
-        The photographs with their labels. They need not be complete: see `Database.missing`.
+        The photographs with their labels. The set need not be complete: see `Database.missing`.
 
     Raises:
         DatabaseError: The file is not an archive, is damaged, exceeds a limit, or holds a
@@ -79,7 +79,7 @@ def _read_folder(
         base, people = root.resolve().parent, [root.resolve()]
     else:
         base = root
-        # If the folders are here, copies of them further down are ignored.
+        # If the folders are here, copies of them in subfolders are ignored.
         here = [p for p in root.iterdir() if FOLDER.fullmatch(p.name) and not p.is_symlink()]
         people = here or [root]
     for folder, folders, files in chain.from_iterable(os.walk(p, onerror=fail) for p in people):
@@ -110,7 +110,7 @@ class _Pair:
 def _pair(
     path: Path, members: Iterable[tuple[str, JpegFile]], limits: Limits
 ) -> tuple[Photograph, ...]:
-    """Bring each photograph and its label together."""
+    """Pair each photograph with its label."""
     pairs: defaultdict[tuple[int, int, int], _Pair] = defaultdict(_Pair)
     problems = []
     for name, content in members:
@@ -141,7 +141,7 @@ def _pair(
         raise DatabaseError(problems)
     if not photographs:
         raise DatabaseError(
-            [f"{path}: no photographs found, which are named like Person01/person01100-90+0.jpg"]
+            [f"{path}: no photographs found; their names are like Person01/person01100-90+0.jpg"]
         )
     return tuple(photographs)
 
@@ -149,7 +149,7 @@ def _pair(
 def _photograph(
     identity: tuple[int, int, int], pair: _Pair, size: list[int], bad: str | None
 ) -> Photograph:
-    """Make the record of a photograph and its label, or ValueError naming the file at fault."""
+    """Make the record of a photograph and its label; raise ValueError naming the file at fault."""
     for files in (pair.jpegs, pair.labels):
         if len(files) > 1:
             names = " and ".join(sorted(match.string for match, _ in files))

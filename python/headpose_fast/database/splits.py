@@ -1,22 +1,22 @@
-"""Who is tested with: the original script's people, or a fold of the database's own protocols."""
+"""Who is tested on: the original script's people, or a fold of the database's own protocols."""
 
 import re
 from collections.abc import Collection
 from operator import index
 
-#: The people that the original script tests with.
+#: The people that the original script tests on.
 TEST_PERSONS = (5, 10, 15)
 
-#: Known faces train on one series and test on the other, unknown faces leave one person out.
+#: `known` trains on one series and tests on the other; `unknown` leaves one person out.
 _FOLD = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
 
 
 def test_with(
     test_persons: Collection[int] | None, fold: str | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the people and the series to test with, ascending.
+    """Return the people and the series to test on, ascending.
 
-    Raises ValueError if `fold` is none of the protocols' folds, or both are given.
+    Raises ValueError if `fold` is not a fold of the protocols, or if both are given.
     """
     if fold is None:
         persons = TEST_PERSONS if test_persons is None else test_persons

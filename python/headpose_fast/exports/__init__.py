@@ -1,5 +1,5 @@
-"""The database in forms that other people's loaders read: npz and parquet.
+"""The database in formats that other loaders read: npz and parquet.
 
-May import `training`, `sources`, `database` and the small modules beside the rooms. Here belong
-other such forms; bundles, which have the original script's samples, belong in `bundle`.
+May import `training`, `sources`, `database` and the small modules beside the rooms. Other such
+formats belong here. Bundles, which have the original script's samples, belong in `bundle`.
 """

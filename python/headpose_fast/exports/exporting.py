@@ -35,7 +35,7 @@ class Exported:
     photographs: int
     #: Who is in the file, ascending.
     persons: tuple[int, ...]
-    #: Of the database, all of it: see `Database.digest`.
+    #: The `Database.digest` of the whole database.
     digest: str
     #: Wall time.
     seconds: float
@@ -56,7 +56,7 @@ def export(
     limits: Limits | None = None,
     progress: Progress | bool = False,
 ) -> Exported:
-    """Write the photographs and their poses for other people's loaders, as docs/export.md has it.
+    """Write the photographs and their poses for other loaders; docs/export.md explains the files.
 
     The same database and options make the same bytes with the same version of headpose-fast, and,
     for parquet, of pyarrow. Photographs are in the order of person, series and number.
@@ -65,28 +65,28 @@ def export(
         form: `npz`: arrays `image` uint8 (photographs, size, size, 3), `pose` float64
             (photographs, 3) of yaw, pitch and roll in degrees, and `img_size`, as FSA-Net's
             `TYY_create_db_biwi.py` writes them (github.com/shamangary/FSA-Net). `parquet`: the
-            JPEG files without their comments, and all that is known of them. It needs pyarrow.
-        input: The database, as `prepare` takes it.
-        output: The file to write, or an existing folder for a file named
-            `HeadPoseImageDatabase.npz` (or `.parquet`) in it, with a `part` as
-            `HeadPoseImageDatabase_train.npz`; None for the current folder. An existing file is
+            JPEG files without their comments, and everything known about them. It needs pyarrow.
+        input: The database, as for `prepare`.
+        output: The file to write, or an existing folder, in which the file is named
+            `HeadPoseImageDatabase.npz` (or `.parquet`); with a `part`,
+            `HeadPoseImageDatabase_train.npz`. None for the current folder. An existing file is
             replaced once the new one is complete.
-        part: `train` or `test` for the photographs to train or test with only.
-        test_persons: The people to test with; all others train. None for 5, 10 and 15.
-        split: A fold of the database's own protocols instead, as `prepare` takes it.
-        size: Of npz: width and height of the images in pixels, which are equal; None for 64.
-        channels: Of npz: the order `bgr`, which None means too, or `rgb`.
-        workers: Threads; None for as many as there are cores that this process may use.
+        part: `train` or `test` for only the photographs to train or test on.
+        test_persons: The people to test on; all others train. None for 5, 10 and 15.
+        split: A fold of the database's own protocols instead, as for `prepare`.
+        size: For npz: width and height of the images in pixels, which are equal; None for 64.
+        channels: For npz: the order of the channels, `bgr` or `rgb`; None for `bgr`.
+        workers: Number of threads; None for one per core that this process may use.
         allow_incomplete: Whether photographs of the published database may be missing.
-        limits: What the database may ask of the machine; None for `Limits()`.
+        limits: Limits on what the database may demand; None for `Limits()`.
         progress: Called with the number of photographs done and the total, from time to time; True
-            for a bar, in a terminal or notebook.
+            for a progress bar in a terminal or notebook.
 
     Raises:
         DatabaseError: The database is incomplete, malformed or damaged, or the part is empty.
         FileNotFoundError: No database was found.
         ModuleNotFoundError: pyarrow is not installed.
-        OSError: Something could not be read, downloaded or written. No output is left then.
+        OSError: Something could not be read, downloaded or written. No output is left behind.
         ValueError: An option is out of range, or has no effect with the others.
 
     """
@@ -129,10 +129,10 @@ def export(
 
 
 def _chosen(database: Database, options: Options) -> tuple[list[Photograph], list[bool]]:
-    """Return the photographs of the part, and whether each is one to test with."""
+    """Return the photographs of the part, and whether each is one to test on."""
     tested = [p.person in options.test_persons or p.series in options.test_series for p in database]
     wanted = {"all": (True, False), "train": (False,), "test": (True,)}[options.part]
     pairs = [(p, test) for p, test in zip(database, tested, strict=True) if test in wanted]
     if not pairs:
-        raise DatabaseError([f"{database.path}: there are no photographs to {options.part} with"])
+        raise DatabaseError([f"{database.path}: there are no photographs to {options.part} on"])
     return [p for p, _ in pairs], [test for _, test in pairs]

@@ -1,9 +1,9 @@
-"""JPEG files without what may name the person: comments and application data."""
+"""JPEG files without data that may name the person: comments and application data."""
 
 import re
 import struct
 
-#: Markers (ITU-T T.81, table B.1). Those that stand alone have no length behind them.
+#: Markers (ITU-T T.81, table B.1). Those that stand alone are followed by no length.
 _START, _END, _SCAN, _COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 _ALONE = {0x01, _START}
 
@@ -14,7 +14,7 @@ _COLOURS = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}
 
 _EXIF = (0xE1, b"Exif\0\0")
 
-#: A marker in or behind entropy-coded data, in which stuffed zeros and restarts are none.
+#: A marker in or after entropy-coded data; stuffed zeros and restarts do not count as markers.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
 #: Tag and type (of a whole number of 16 bits) in EXIF data.
@@ -22,7 +22,7 @@ _ORIENTATION = (0x0112, 3)
 
 
 def without_comments(jpeg: bytes) -> bytes:
-    """Leave out of a JPEG file whatever its pixels do not depend on; nothing is coded anew.
+    """Remove from a JPEG file everything that its pixels do not depend on, without re-encoding.
 
     That is comments, application data other than JFIF's and Adobe's, whatever is between segments,
     and what follows the end of the image. Of EXIF data only an orientation that turns the picture
@@ -33,7 +33,7 @@ def without_comments(jpeg: bytes) -> bytes:
 
     """
     if jpeg[:2] != bytes((0xFF, _START)):
-        raise ValueError("it does not begin as a JPEG file")
+        raise ValueError("it does not begin like a JPEG file")
     kept, place, in_scan = [jpeg[:2]], 2, False
     while (found := _MARKER.search(jpeg, place)) is not None:
         if in_scan:
@@ -68,7 +68,7 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _turn(tiff: bytes) -> bytes:
-    """Make a segment of nothing but the orientation in EXIF data; none if that turns nothing."""
+    """Make a segment with only the orientation from EXIF data; nothing if it turns nothing."""
     orientation = _orientation(tiff)
     if orientation not in range(2, 9):
         return b""
@@ -90,6 +90,6 @@ def _orientation(tiff: bytes) -> int:
             if (tag, kind) == _ORIENTATION:
                 return int(value)
     except struct.error:
-        # Decoders take damaged EXIF data for none.
+        # Decoders ignore damaged EXIF data.
         pass
     return 1

@@ -61,7 +61,7 @@ class Options:
                 raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
         persons, series = test_with(test_persons, split)
         if form == "parquet" and (size, channels) != (None, None):
-            raise ValueError("size and channels are of npz; parquet has the photographs themselves")
+            raise ValueError("size and channels apply only to npz; parquet has whole photographs")
         if form == "npz" and part == "all" and (test_persons, split) != (None, None):
             raise ValueError("test_persons and split need part train or test: npz has no column")
         width, height = size or SIZE

@@ -1,4 +1,4 @@
-"""The form parquet: photographs without their comments, and all that is known of them.
+"""The form parquet: photographs without their comments, and everything known about them.
 
 The image column is what the library `datasets` (github.com/huggingface/datasets) takes for images,
 and the schema says so.
@@ -25,7 +25,7 @@ _GROUP_BYTES = 16 << 20
 _ROW_BYTES = 400
 _GROUP_OVERHEAD = 16 << 10
 
-#: The columns behind the image, and their types in Arrow and in `datasets` alike.
+#: The columns after the image, and their types, the same in Arrow and in `datasets`.
 _COLUMNS = {
     "name": "string",
     "person": "int32",
@@ -77,7 +77,7 @@ def write(
     import pyarrow.parquet
 
     schema = _schema()
-    # The photographs are compressed already, and the rest is small.
+    # The photographs are already compressed, and the rest is small.
     settings = {"compression": "none", "use_dictionary": False}
     with pyarrow.parquet.ParquetWriter(stream, schema, **settings) as file:
         for group in _groups(photographs):

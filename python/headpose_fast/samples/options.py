@@ -1,4 +1,4 @@
-"""The options of a job: what its samples follow from, besides the database. NumPy is not needed."""
+"""The options of a job: besides the database, all that determines its samples. Without NumPy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SIZES: dict[int, tuple[int, int]] = {1: (84, 84), 0: (96, 54)}
 
 MOST_SEED = 2**32 - 1
 
-#: Most pixels of a sample's side: a dozen samples, of 3 MB each then, are in memory at once.
+#: Most pixels on a side of a sample: a dozen samples, then of 3 MB each, are in memory at once.
 MOST_SIDE = 512
 
-#: Threads that a caller may ask for.
+#: Most threads that a caller may request.
 MOST_WORKERS = 1024
 
 
@@ -93,7 +93,7 @@ class Options:
 
 
 def sample_size(aspect_ratio: int, size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return width and height of the samples: `size`, or the original script's for None.
+    """Return the width and height of the samples: `size`, or the original script's for None.
 
     Raises ValueError if `size` does not have the proportions of the crops, 1:1 or 16:9, or a side
     is not 1 to `MOST_SIDE` pixels.

@@ -31,21 +31,21 @@ def plan_crops(
 ) -> Crops:
     """Draw the crops of a job, to the bit as the original script does from the same seed.
 
-    Crops reach beyond the face box and stay inside the picture; their height is a multiple of 9.
-    All are drawn from one stream, the one of `numpy.random.RandomState(seed).random_sample()`:
-    first `num_data_aug` passes over `train`, then `num_data_aug_val` over `test`.
+    Crops reach beyond the face box and stay inside the picture. Their height is a multiple of 9.
+    All are drawn from one stream, that of `numpy.random.RandomState(seed).random_sample()`: first
+    `num_data_aug` passes over `train`, then `num_data_aug_val` over `test`.
 
     Args:
-        train: Photographs to train with.
-        test: Photographs to test with.
+        train: Photographs to train on.
+        test: Photographs to test on.
         num_data_aug: Passes over `train`.
         num_data_aug_val: Passes over `test`.
         aspect_ratio: 1 for 1:1, 0 for 16:9.
         seed: 0 to 2**32 - 1.
 
     Raises:
-        DatabaseError: Photographs that are not usable JPEGs, or whose face boxes are empty, leave
-            the picture or leave no room for a crop.
+        DatabaseError: Face boxes are empty, extend beyond the picture, or leave no room for a
+            crop.
         ValueError: `aspect_ratio` or `seed` is out of range, or a number of passes is negative.
         TypeError: A number is not a whole number.
 
@@ -144,7 +144,7 @@ def _frames(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
 
 
 def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:
-    """Raise DatabaseError for what failed, by the photographs' names."""
+    """Raise DatabaseError, naming the photographs that failed."""
     if failures:
         raise DatabaseError([f"{photographs[i].name}: {reason}" for i, reason in failures])
 
@@ -158,28 +158,28 @@ def render(
     size: tuple[int, int] | None = None,
     workers: int | None = None,
 ) -> NDArray[np.float32]:
-    """Decode photographs and render crops of them, each photograph decoded once.
+    """Decode photographs and render crops of them. Each photograph is decoded only once.
 
     A sample is the crop resized bilinearly, to the bit as OpenCV 4.2's `cv2.resize` does it with
-    float32, to 84 x 84 (aspect ratio 1) or 96 x 54 pixels (0), or to `size`: planes blue, green,
-    red in 0..1.
+    float32, to 84 x 84 (aspect ratio 1) or 96 x 54 pixels (0), or to `size`. Its planes are blue,
+    green and red, in 0..1.
 
     Args:
-        jpegs: JPEG files as bytes or buffers of bytes, 8-bit grey or colour. They are turned as
-            their EXIF orientation says.
+        jpegs: JPEG files as bytes or buffers of bytes, 8-bit grey or colour. They are turned
+            according to their EXIF orientation.
         crops: int32 (passes, photographs, 4): x, y, width and height in pixels, origin top left.
-        out: Where the samples go: float32 (passes, photographs, 3, H, W), C-contiguous and
+        out: The array to fill: float32 (passes, photographs, 3, H, W), C-contiguous and
             writable. A new array if None.
         aspect_ratio: 1 or 0.
-        size: Width and height of a sample in pixels, 1:1 or 16:9 as `aspect_ratio` says.
-        workers: Threads; None for as many as there are cores that this process may use. The result
+        size: Width and height of a sample in pixels, in the proportions of `aspect_ratio`.
+        workers: Number of threads; None for one per core that this process may use. The result
             does not depend on it.
 
     Returns:
         `out`, or the new array (passes, photographs, 3, H, W).
 
     Raises:
-        DatabaseError: Photographs that are damaged or not usable JPEGs, and crops that leave them.
+        DatabaseError: Photographs are damaged or not usable JPEGs, or crops extend beyond them.
         TypeError: `crops` or `out` is not an array of its dtype.
         ValueError: `crops` or `out` has another shape, or `out` is not contiguous or not writable,
             or an option is out of range.

@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Raise it when a pixel, a label or a name of the sample database changes.
+#: Increase it when a pixel, a label or a name of the sample database changes.
 SAMPLE_VERSION = 1
 
-#: The sample database.
+#: The sample database's file.
 SAMPLE_NAME = f"HeadPoseSample-{SAMPLE_VERSION}.tar"
 
-#: How the names of temporaries end.
+#: The suffix of temporary files.
 _PART = ".headpose-fast.part"
 
-#: Seconds after which a temporary is no longer being written.
+#: Seconds after which a temporary file counts as abandoned.
 _ABANDONED = 24 * 3600
 
 
@@ -43,7 +43,7 @@ def _platforms_cache() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     return Path(shared) if Path(shared).is_absolute() else Path.home() / ".cache"
 
 
@@ -62,20 +62,20 @@ def keeping(what: str) -> Iterator[Path]:
 
 
 def _clear_abandoned(folder: Path) -> None:
-    """Delete what killed runs have left behind."""
+    """Delete the temporary files of killed runs."""
     for part in folder.glob(f"*{_PART}"):
         # One that is in use stays, and one may already be gone.
         with contextlib.suppress(OSError):
-            # Not the time of its content, which a download takes from the server.
+            # Not st_mtime, which a download takes from the server.
             if part.stat().st_ctime < time.time() - _ABANDONED:
                 part.unlink()
 
 
 @contextlib.contextmanager
 def cached_file(path: Path) -> Iterator[Path]:
-    """Yield a new name beside `path`: its file becomes `path` once the block succeeds.
+    """Yield a new name beside `path`; its file is renamed to `path` once the block succeeds.
 
-    The folder is made if it is missing. Of several at once, the last to end wins.
+    The folder is made if it is missing. If several run at once, the last to finish wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.urandom(8).hex()}{_PART}")
@@ -84,7 +84,7 @@ def cached_file(path: Path) -> Iterator[Path]:
         try:
             part.replace(path)
         except PermissionError:
-            # Windows: another run was faster, and its file is in use.
+            # On Windows, another run was faster and its file is in use.
             if not path.exists():
                 raise
     finally:

@@ -1,4 +1,4 @@
-"""Fetching a file by HTTP: with retries, resumed where it broke off, within bounds."""
+"""Fetching a file over HTTP within limits, with retries that resume where it broke off."""
 
 import os
 import re
@@ -17,21 +17,21 @@ from headpose_fast._core import __version__
 from headpose_fast.progress import Progress
 from headpose_fast.text import one_line
 
-#: Seconds that a connection may take, and that a server may be silent.
+#: Seconds that connecting may take, and that a server may be silent.
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 20.0
 
-#: Bytes a second that a transfer must have on average, once it has taken `_READ_SECONDS`.
+#: Bytes per second that a transfer must average once it has taken `_READ_SECONDS`.
 _SLOWEST = 1000
 
-#: Seconds before the second retry; each further one waits twice as long, the first not at all.
+#: Seconds before the second retry; each later one waits twice as long, the first not at all.
 _BACKOFF = 1.0
 
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class FetchError(Exception):
-    """The file could not be had; the reason, in one line without the address."""
+    """The file could not be fetched; the reason, in one line without the address."""
 
 
 class UnchangedError(Exception):
@@ -39,12 +39,12 @@ class UnchangedError(Exception):
 
 
 def fetch(address: str, part: Path, limit: int, progress: Progress | None, since: int = 0) -> None:
-    """Write what is at an address to a new file, with the server's time of change or 0.
+    """Download an address to a new file, dated as the server says it was last changed, or 0.
 
-    A transfer that breaks off is resumed, if the server confirms that it is the same file.
+    A transfer that breaks off is resumed if the server confirms that the file is the same.
 
-    Raises FetchError if it cannot be had, UnchangedError if it was not changed after `since`, in
-    seconds since 1970 and not 0, and OSError if the file cannot be written.
+    Raises FetchError if it cannot be fetched, UnchangedError if it has not changed after `since`,
+    in seconds since 1970 and not 0, and OSError if the file cannot be written.
     """
     retries = Retry(
         total=None,
@@ -92,7 +92,7 @@ def fetch(address: str, part: Path, limit: int, progress: Progress | None, since
 
 
 def _get(url: str, headers: dict[str, str]) -> BaseHTTPResponse:
-    """Ask once, through the proxy that the environment names, and return before the body."""
+    """Send one request, through the environment's proxy, and return before the body is read."""
     parsed = parse_url(url)
     proxies = getproxies()
     proxy = proxies.get(parsed.scheme or "") or proxies.get("all")
@@ -118,7 +118,7 @@ def _get(url: str, headers: dict[str, str]) -> BaseHTTPResponse:
 
 
 def _again(retries: Retry, url: str, failure: BaseHTTPResponse | Exception) -> Retry:
-    """Count a retry or redirect and wait before it, or raise FetchError after enough of them."""
+    """Count a retry or redirect and wait before it; raise FetchError after too many."""
     try:
         if isinstance(failure, Exception):
             retries = retries.increment("GET", url, error=failure)
@@ -131,7 +131,7 @@ def _again(retries: Retry, url: str, failure: BaseHTTPResponse | Exception) -> R
 
 
 def _reason(error: Exception) -> str:
-    """Say in a line what went wrong, with what lies beneath `Connection aborted.` and the like."""
+    """Say in a line what went wrong, including the cause of `Connection aborted.` and the like."""
     texts = [str(part) for part in error.args if isinstance(part, (str, Exception))]
     # Without `HTTPConnection(...): ` or, of older versions, `<... object at 0x...>: `.
     place = r"^(HTTPS?Connection(Pool)?\(.*?\)|<.*? object at 0x\w+>): "
@@ -152,15 +152,15 @@ def _redirected(url: str, location: str) -> str:
 
 
 def _validator(response: BaseHTTPResponse) -> str:
-    """Return what distinguishes one state of a file from another, or nothing."""
+    """Return what identifies this version of a file, or an empty string."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-    # A header that goes on in a second line cannot be sent back.
+    # A header that continues on a second line cannot be sent back.
     return validator if validator.isprintable() else ""
 
 
 def _modified(response: BaseHTTPResponse) -> int:
-    """The time of change in seconds since 1970, or 0."""
+    """The time of the last change in seconds since 1970, or 0."""
     try:
         return max(0, int(parsedate_to_datetime(response.headers["Last-Modified"]).timestamp()))
     except (KeyError, ValueError, OverflowError):
@@ -168,7 +168,7 @@ def _modified(response: BaseHTTPResponse) -> int:
 
 
 def _place(response: BaseHTTPResponse, file: BinaryIO, validator: str) -> None:
-    """Go to where the body of a response belongs in the file."""
+    """Seek to where the body of a response belongs in the file."""
     if response.status == 200:
         file.seek(0)
         file.truncate()
@@ -190,7 +190,7 @@ def _receive(
     total = None if response.length_remaining is None else first + response.length_remaining
     if total is not None and total > limit:
         raise FetchError(f"an archive of {total:,} bytes, more than the {limit:,} allowed")
-    # Whatever is there: waiting for more would let a server stretch it at will.
+    # Take whatever has arrived: waiting for more would let a server delay it at will.
     while chunk := response.read1(1 << 16):
         file.write(chunk)
         done = file.tell()

@@ -15,19 +15,19 @@ from headpose_fast.progress import Progress
 from headpose_fast.sources.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
 from headpose_fast.text import one_line
 
-#: Where the database is published; each is tried by https, then by http.
+#: Where the database is published; each is tried over https, then over http.
 ADDRESSES = (
     "crowley-coutaz.fr/HeadPoseDataSet/HeadPoseImageDatabase.tar.gz",
     "www-prima.inrialpes.fr/perso/Gourier/Faces/HeadPoseImageDatabase.tar.gz",
 )
 
-#: What stands for the database in the current folder, the first that is there.
+#: Names of the database in the current folder; the first one found is used.
 _ARCHIVES = tuple(f"HeadPoseImageDatabase{suffix}" for suffix in (".tar.gz", ".tgz", ".tar"))
 
 #: The published database in the cache folder.
 _PUBLISHED = f"HeadPoseImageDatabase-{PUBLISHED_DIGEST[:16]}.tar.gz"
 
-#: Whatever databases are in the cache folder: that, what came from an address, the sample.
+#: Any database in the cache folder: the published one, one from an address, the sample.
 _KEPT = re.compile(rf"{re.escape(_PUBLISHED)}|address-[0-9a-f]{{16}}\.archive|{SAMPLE_NAME}")
 
 
@@ -38,9 +38,9 @@ def find_database(
 ) -> Path:
     """Return the path of the database that `--input` means, downloading it if need be.
 
-    A path is returned as it is. What is at an address, `http://` or `https://`, is kept in the
-    cache folder, and downloaded again once the server has a newer one or reports no time of change.
-    None is the archive or the folders in the current folder, else the copy of the published
+    A path is returned as it is. The file at an address, `http://` or `https://`, is kept in the
+    cache folder, and downloaded again if the server has a newer one or reports no time of change.
+    None means the archive or the folders in the current folder, else the copy of the published
     database in the cache folder, else a download of it, which must have its digest.
 
     `progress` is called with the bytes downloaded and their total (as long as the server reports
@@ -60,7 +60,7 @@ def find_database(
 
 
 def download_path(source: str | os.PathLike[str] | None) -> Path | None:
-    """Return where `find_database` keeps what it will ask a server for; None if it will not."""
+    """Return where `find_database` would keep a download; None if it needs none."""
     if source is None:
         return None if _here() else cache_folder() / _PUBLISHED
     return _copy_of(source) if isinstance(source, str) and _is_address(source) else None
@@ -77,9 +77,9 @@ def _is_address(source: str) -> bool:
 
 
 def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
-    """Open a database and hash it; an error with a copy of the cache folder says what to do.
+    """Open a database and hash it; an error in a copy in the cache folder says what to do.
 
-    Raises as `open_database` does, and DatabaseError for a copy that is not what was published.
+    Raises as `open_database` does, and DatabaseError if a copy of the published database is not.
     """
     try:
         database = open_database(path, limits)
@@ -88,7 +88,7 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
             raise DatabaseError([f"{path}: not the published database"])
     except DatabaseError as error:
         if _KEPT.fullmatch(path.name):
-            advice = f"{path}: a copy in the cache; if it is damaged, delete it to have another"
+            advice = f"{path}: a copy in the cache; if it is damaged, delete it to get another"
             raise DatabaseError([advice, *error.problems]) from None
         raise
     return database, digest
@@ -102,7 +102,7 @@ def open_as_asked(
     published: bool,
     complete: bool,
 ) -> tuple[Database, str]:
-    """Open a database and hash it; it must be the published one or complete if that is asked for.
+    """Open a database and hash it; require it to be the published one, or complete, on request.
 
     Raises as `open_with_digest` and `Database.require_complete` do.
     """
@@ -111,24 +111,24 @@ def open_as_asked(
         database.require_complete(test_persons)
     if published and digest != PUBLISHED_DIGEST:
         raise DatabaseError(
-            [f"{path}: not the published database; to use it all the same, name it with --input"]
+            [f"{path}: not the published database; to use it anyway, name it with --input"]
         )
     return database, digest
 
 
 def databases_at_hand() -> Iterator[Path]:
-    """Yield the databases in the current folder and in the cache folder, without the net."""
+    """Yield the databases in the current folder and the cache folder, without the network."""
     yield from filter(Path.is_file, map(Path, _ARCHIVES))
     if Path("Person01").is_dir() or Path("Personne01").is_dir():
         yield Path()
-    # Who has no home folder has no cache.
+    # Without a home folder there is no cache.
     with contextlib.suppress(OSError):
         folder = cache_folder()
         yield from filter(Path.is_file, (folder / _PUBLISHED, folder / SAMPLE_NAME))
 
 
 def database_of_digest(digest: str | None) -> Database | None:
-    """Open the database of a digest, if it is in the current folder or in the cache folder."""
+    """Open the database with this digest if it is in the current folder or the cache folder."""
     for path in databases_at_hand():
         with contextlib.suppress(DatabaseError):
             database = open_database(path)
@@ -138,13 +138,13 @@ def database_of_digest(digest: str | None) -> Database | None:
 
 
 def _here() -> Path | None:
-    """Return what stands for the published database, if it need not be downloaded."""
+    """Return the database to use for the published one, if it need not be downloaded."""
     return next((path for path in databases_at_hand() if path.name != SAMPLE_NAME), None)
 
 
 def _published(progress: Progress | None, limits: Limits) -> Path:
     """Download the published database into the cache folder."""
-    # It takes as long to import as the rest of the package, and most runs download nothing.
+    # This takes as long to import as the rest of the package, and most runs download nothing.
     from headpose_fast.sources.fetching import FetchError, fetch
 
     tried = []
@@ -156,7 +156,7 @@ def _published(progress: Progress | None, limits: Limits) -> Path:
                     fetch(address, part, limits.archive_bytes, progress)
                     digest = _open(part, address, limits).digest
                     if digest != PUBLISHED_DIGEST:
-                        raise FetchError(f"not the published database, but one of digest {digest}")
+                        raise FetchError(f"not the published database: its digest is {digest}")
             except DatabaseError as error:
                 tried.append(error.problems[0])
             except FetchError as error:
@@ -165,15 +165,15 @@ def _published(progress: Progress | None, limits: Limits) -> Path:
                 return path
     looked = f"neither {' nor '.join(_ARCHIVES)} nor Person01 in {Path.cwd()}"
     advice = "name an archive, a folder or an address with --input, or try --sample"
-    raise FileNotFoundError("\n".join([f"no database: {looked}, and no download:", *tried, advice]))
+    raise FileNotFoundError("\n".join([f"no database: {looked}; no download:", *tried, advice]))
 
 
 def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path:
-    """Return the copy of what is at an address, downloaded unless that is known to be older."""
+    """Return the cached copy of an address, downloaded anew unless it is known to be current."""
     from headpose_fast.sources.fetching import FetchError, UnchangedError, fetch
 
     place = _without_secrets(address)
-    with keeping(f"what is at {place}"):
+    with keeping(f"the database from {place}"):
         path = _copy_of(address)
         kept = path.is_file()
         since = int(path.stat().st_mtime) if kept else 0
@@ -191,7 +191,7 @@ def _at_address(address: str, progress: Progress | None, limits: Limits) -> Path
 
 
 def _open(part: Path, address: str, limits: Limits) -> Database:
-    """Open what was downloaded; its problems begin with the address."""
+    """Open a download; its problems begin with the address."""
     try:
         return open_database(part, limits)
     except DatabaseError as error:
@@ -200,5 +200,5 @@ def _open(part: Path, address: str, limits: Limits) -> Database:
 
 
 def _without_secrets(address: str) -> str:
-    """Leave out user, password and query, which signed addresses have."""
+    """Remove user, password and query, which signed addresses have."""
     return one_line(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", address, maxsplit=1)[0]))

@@ -31,8 +31,8 @@ POSES: tuple[tuple[int, int], ...] = (
 )
 SITTINGS = tuple((person, series) for person in range(1, 16) for series in (1, 2))
 
-# Real heads turn by less than the tilt they are asked for: looking up, the height of the real
-# face boxes goes with cos(0.58 tilt).
+# Real heads turn by less than the tilt they are asked for: for heads that look up, the height of
+# the real face boxes varies as cos(0.58 tilt).
 _TILT_SEEN = 0.58
 _POINTS = 38_000  # on a head: in front about one per pixel of its surface
 _HEAD = (0.0, 85.0, 12.0)  # the head's centre, from the pivot in the neck
@@ -45,7 +45,7 @@ _FACE = (
 
 
 class _Person(NamedTuple):
-    """What tells one person from another. Colours are 0xRRGGBB."""
+    """What distinguishes one person from another. Colours are 0xRRGGBB."""
 
     skin: int
     hair: int
@@ -89,9 +89,9 @@ class _Part(NamedTuple):
 
 
 class _Cloud(NamedTuple):
-    """N points, the last n of them the neck. A point stands at R h, where R turns the head.
+    """N points, the last n of them the neck. A point is at R h, where R turns the head.
 
-    The neck adds a part that stays, and so leans after the head without being twisted.
+    The neck adds a part that stays in place, so it follows the head without being twisted.
     """
 
     turning: Singles  # (3, N) h
@@ -146,7 +146,7 @@ def _unit(vectors: Floats) -> Floats:
 
 
 def _sine_cosine(angle: float) -> tuple[float, float]:
-    # Rounded: a C library whose sine differs in the last bit shall give the same picture.
+    # Rounded, so that a C library whose sine differs in the last bit gives the same picture.
     return round(math.sin(angle), 9), round(math.cos(angle), 9)
 
 

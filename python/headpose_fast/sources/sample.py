@@ -1,6 +1,6 @@
 """The sample database: 2,790 rendered heads in place of the Head Pose Image Database.
 
-Named, sized and labelled as the real one, it lets the whole job run anywhere, offline.
+Named, sized and labelled like the real one, it lets the whole job run anywhere, offline.
 """
 
 import functools
@@ -19,7 +19,7 @@ from headpose_fast.sources.heads import POSES, SITTINGS, photograph, sit
 
 
 def sample_database(progress: Progress | None = None) -> Path:
-    """Return the path of the sample database, a tar in the cache folder; make it if missing.
+    """Return the path of the sample database, a tar in the cache folder, made if it is missing.
 
     `progress` is called with the number of photographs made and the total, from time to time.
     Raises OSError if the cache folder cannot be written.
@@ -37,8 +37,8 @@ def _write_database(
     numbers: Sequence[int],
     progress: Progress | None,
 ) -> None:
-    """Write the tar of some (person, series) and numbers: the same bytes always, or no file."""
-    # NumPy and Pillow release the GIL; processes would need a guarded `__main__` of the user.
+    """Write the tar of some (person, series) and numbers: always the same bytes, or no file."""
+    # NumPy and Pillow release the GIL. Processes would need the user's `__main__` to be guarded.
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with (
@@ -67,7 +67,7 @@ def _members(sitting: tuple[int, int], numbers: Sequence[int]) -> list[tuple[str
         tilt, pan = POSES[number]
         stem = f"person{person:02}{series}{number:02}{tilt:+}{pan:+}"
         jpeg = io.BytesIO()
-        # Quality and subsampling of the real photographs.
+        # The real photographs' quality and subsampling.
         Image.fromarray(picture).save(jpeg, "JPEG", quality=75, subsampling="4:2:0")
         label = "\n".join((f"{stem}.jpg", "", "Face", *map(str, box), ""))
         members += [

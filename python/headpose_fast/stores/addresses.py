@@ -1,4 +1,4 @@
-"""Addresses of objects in a store, and the arguments that an upload may have."""
+"""Addresses of objects in a store, and arguments for an upload."""
 
 import re
 from typing import Any, NamedTuple
@@ -20,10 +20,10 @@ class Destination(NamedTuple):
 
 
 def destination(address: str, name: str) -> Destination:
-    """Work out which object a file of this name becomes.
+    """Return the object that a file of this name becomes.
 
     The address is a folder, with or without a slash at its end, unless it ends in `.pkl`. Raises
-    ValueError if it is malformed, or makes a name that S3 does not take.
+    ValueError if it is malformed, or gives a name that S3 does not accept.
     """
     scheme, _, place = address.partition("://")
     bucket, _, path = place.partition("/")
@@ -36,15 +36,15 @@ def destination(address: str, name: str) -> Destination:
     if not key.isprintable() or len(key.encode()) > _MOST_KEY_BYTES:
         raise ValueError(
             f"{key!r} is unprintable or has more than {_MOST_KEY_BYTES:,} bytes; "
-            "give an address s3://bucket/name.pkl"
+            "use an address like s3://bucket/name.pkl"
         )
     return Destination(bucket, key)
 
 
 def extra_arg(text: str) -> tuple[str, Any]:
-    """Parse `KEY=VALUE`, of the arguments that boto3 takes for uploads; Metadata is `a=1,b=2`.
+    """Parse `KEY=VALUE`, an argument of boto3's uploads; the value of Metadata is `a=1,b=2`.
 
-    Raises ValueError if boto3 knows no such argument, or its value is malformed.
+    Raises ValueError if boto3 has no such argument, or its value is malformed.
     """
     from boto3.s3.transfer import S3Transfer
 

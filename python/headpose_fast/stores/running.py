@@ -1,4 +1,4 @@
-"""An upload under way: what boto3 reports of it, and the threads that it runs in."""
+"""An upload in progress: what boto3 reports about it, and the threads that it runs in."""
 
 # ruff: noqa: ANN401 (boto3 has no types)
 import hashlib
@@ -13,7 +13,7 @@ from typing import IO, Any
 from headpose_fast.errors import UploadError
 from headpose_fast.stores.addresses import Destination
 
-#: What answers must have. Other servers than stores may answer too.
+#: What answers must contain. A server that is not a store may answer too.
 _NEEDED = {
     "CreateMultipartUpload": ("UploadId",),
     "UploadPart": ("ETag",),
@@ -22,20 +22,20 @@ _NEEDED = {
 
 
 class Running:
-    """What is known of a transfer, from boto3's events in boto3's threads."""
+    """The state of a transfer, from boto3's events in boto3's threads."""
 
     def __init__(self, target: Destination, require_unchanged: Callable[[], None]) -> None:
-        """Begin a transfer; `require_unchanged` raises if the file was changed meanwhile."""
+        """Begin a transfer; `require_unchanged` raises if the file has changed."""
         self.target = target
         self._require_unchanged = require_unchanged
-        #: Bytes sent, but for those of requests that failed.
+        #: Bytes sent, except those of failed requests.
         self.sent = 0
-        #: Set when nothing happens any more.
+        #: Set when the transfer is over.
         self.ended = threading.Event()
-        #: Of a multipart upload that is neither completed nor aborted.
+        #: The id of a multipart upload that is neither completed nor aborted.
         self.upload_id: str | None = None
         self._future: Any = None
-        #: MD5s by number of the part; 0 for a file that is sent at once.
+        #: MD5s by part number; 0 for a file that is sent in one piece.
         self._digests: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
@@ -44,16 +44,16 @@ class Running:
         self._future = future
 
     def on_progress(self, bytes_transferred: int, **_: Any) -> None:
-        """Count bytes; a failed request takes them back."""
+        """Count bytes; a failed request subtracts its own again."""
         with self._lock:
             self.sent += bytes_transferred
 
     def on_done(self, **_: Any) -> None:
-        """Note the end."""
+        """Record the end."""
         self.ended.set()
 
     def listen(self, events: Any) -> None:
-        """Have a client report what happens, and send MD5s."""
+        """Register for a client's events, and make it send MD5s."""
         for request in ("PutObject", "UploadPart"):
             events.register(f"before-parameter-build.s3.{request}", self._add_digest)
             events.register_first(f"needs-retry.s3.{request}", self._before_retry)
@@ -71,10 +71,10 @@ class Running:
     def _before_retry(self, **_: Any) -> None:
         from s3transfer.exceptions import CancelledError
 
-        # Reading the body fails once the transfer has, which botocore takes for a lost connection.
+        # Once the transfer has failed, so does reading the body, and botocore would retry that.
         if self._future is not None and self._future.done():
             raise CancelledError
-        # A shorter file has fewer bytes than were announced, which the store awaits in vain.
+        # A file that has shrunk has fewer bytes than announced, and the store would wait for them.
         self._require_unchanged()
 
     def _after_call(self, http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
@@ -89,7 +89,7 @@ class Running:
             self.upload_id = parsed["UploadId"]
 
     def after_end(self, http_response: Any, **_: Any) -> None:
-        """Note that a multipart upload is completed or aborted."""
+        """Record that a multipart upload is completed or aborted."""
         # 404: it no longer exists.
         if http_response.status_code < 300 or http_response.status_code == 404:
             self.upload_id = None
@@ -104,13 +104,13 @@ class Running:
         return f"{hashlib.md5(parts, usedforsecurity=False).hexdigest()}-{len(self._digests)}"
 
     def remains(self) -> str:
-        """Say how to clear away an upload that could not be aborted, if there is one."""
+        """Say how to delete an upload that could not be aborted, if there is one."""
         if self.upload_id is None:
             return ""
         bucket, key = self.target
         command = ["aws", "s3api", "abort-multipart-upload", "--bucket", bucket, "--key", key]
         return (
-            "; the parts that were sent stay in the bucket, and cost, until this is run: "
+            "; the parts already sent stay in the bucket, and cost money, until you run: "
             + shlex.join([*command, "--upload-id", self.upload_id])
         )
 
@@ -128,13 +128,13 @@ class Daemons(Executor):
             thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a thread call a function."""
+        """Call a function in one of the threads."""
         future: Future[Any] = Future()
         self._tasks.put((future, lambda: fn(*args, **kwargs)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Have the threads end once the queue is empty."""
+        """End the threads once the queue is empty."""
         for _ in self._threads:
             self._tasks.put(None)
 

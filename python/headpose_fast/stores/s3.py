@@ -16,14 +16,14 @@ from headpose_fast.stores.running import Daemons, Running
 
 _log = logging.getLogger(__name__)
 
-#: Multipart uploads have 10,000 parts at most; boto3 doubles the parts of files that are too large.
+#: Multipart uploads have 10,000 parts at most; for larger files boto3 doubles the part size.
 _PART_SIZE = 8 << 20
 
-#: Tries of each request, with pauses that double from 1 s and are cut at random.
+#: Attempts at each request, with pauses that double from 1 s and are shortened at random.
 _ATTEMPTS = 6
-#: Seconds after which a connection that takes no data, or a store that is silent, has failed.
+#: Seconds after which a connection that takes no data, or a silent store, has failed.
 _SEND_TIMEOUT, _ANSWER_TIMEOUT = 20, 60
-#: Seconds that a stopped transfer may take to end by itself, and to be aborted if it does not.
+#: Seconds for a stopped transfer to end by itself, and for aborting it if it does not.
 _GRACE = 3
 
 _HINTS = {
@@ -36,7 +36,7 @@ _HINTS = {
     "SignatureDoesNotMatch": "the store does not know these credentials",
     "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_DEFAULT_REGION",
-    # botocore asks a store that redirects for the bucket's region, and is redirected again.
+    # botocore asks a redirecting store for the bucket's region, and is redirected again.
     "RecursionError": "the store redirects endlessly; check AWS_ENDPOINT_URL",
     "NoCredentialsError": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 }
@@ -51,27 +51,27 @@ def upload(
 ) -> str:
     """Upload a file, as `python -m headpose_fast upload` does.
 
-    Credentials, region and endpoint are those of the standard AWS variables and files. The store
-    checks the MD5 of each part as it arrives; then its size and, where that is made of those MD5s,
-    its ETag are compared with the file's.
+    Credentials, region and endpoint come from the standard AWS variables and files. The store
+    checks the MD5 of each part as it arrives. Then the object's size is compared with the file's,
+    and so is its ETag, if it is made from those MD5s.
 
     Args:
         file: The file.
-        address: `s3://bucket/folder`, with or without a slash at the end, for an object of the
-            file's name in the folder; `s3://bucket/name.pkl` for that very object.
+        address: `s3://bucket/folder`, with or without a slash at the end, for an object in that
+            folder with the file's name; `s3://bucket/name.pkl` for exactly that object.
         extra_args: Arguments for the object by their names in boto3's `ALLOWED_UPLOAD_ARGS`, such
-            as `{"StorageClass": "STANDARD_IA"}`. With one of a checksum, that replaces the MD5s.
+            as `{"StorageClass": "STANDARD_IA"}`. A checksum argument replaces the MD5s.
         progress: Called with the bytes sent and the file's size, in the caller's thread; True for a
-            bar, in a terminal or notebook.
+            progress bar in a terminal or notebook.
 
     Returns:
         The object's address, `s3://bucket/key`.
 
     Raises:
-        UploadError: The store or the network refused, or what arrived is not the file. An
-            unfinished upload was aborted, or the message has the command that does it.
+        UploadError: The store or the network refused, or a different file arrived. An
+            unfinished upload was aborted, or the message has the command that aborts it.
         OSError: The file cannot be read.
-        ValueError: The address is malformed, or boto3 takes no such argument.
+        ValueError: The address is malformed, or boto3 has no such argument.
 
     """
     from boto3 import Session
@@ -116,23 +116,23 @@ def upload(
 def _client(session: Any, send_timeout: int, answer_timeout: int, attempts: int) -> Any:
     from botocore.config import Config
 
-    # Modes that are newer wait for fractions of a second, and share a quota of retries among all
-    # parts: a network that fails for half a second would end the upload.
+    # Newer modes wait for fractions of a second and share a quota of retries among all parts, so a
+    # network failure of half a second would end the upload.
     retries: dict[str, Any] = {"mode": "legacy"}
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = attempts
     config = Config(
-        # urllib3 sends with the timeout of connecting.
+        # urllib3 also applies the connect timeout to sending.
         connect_timeout=send_timeout,
         read_timeout=answer_timeout,
         retries=retries,
-        # Older stores refuse boto3's trailing CRCs, or keep them as data. All know MD5s.
+        # Older stores refuse boto3's trailing CRCs, or store them as data. All support MD5s.
         request_checksum_calculation="when_required",
     )
     try:
         return session.client("s3", config=config)
     except ValueError as error:
-        raise UploadError(f"a value of AWS's variables or files is wrong: {error}") from error
+        raise UploadError(f"a value in AWS's variables or files is wrong: {error}") from error
 
 
 def _transfer(
@@ -149,7 +149,7 @@ def _transfer(
 
     running.listen(client.meta.events)
     config = TransferConfig(multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE)
-    # `upload_file` does the same, but its threads keep a stopped process until they are done.
+    # `upload_file` does the same, but its threads keep a stopped process alive until they are done.
     manager = TransferManager(client, config, executor_cls=Daemons)
     future = manager.upload(str(path), *running.target, args, [running])
     try:
@@ -162,7 +162,7 @@ def _transfer(
             _abort(session, running)
         raise
     finally:
-        # It waits for what stalls.
+        # In a thread, because it waits for stalled connections.
         threading.Thread(target=manager.shutdown, daemon=True).start()
     progress(size, size)
 
@@ -194,28 +194,28 @@ def _check(
         raise UploadError(
             f"{target}: has {stored:,} bytes, but {size:,} were sent; upload it again"
         )
-    # Of objects encrypted with other keys than S3's own, ETags are something else.
+    # The ETags of objects encrypted with keys other than S3's own are not made from MD5s.
     plain = head.get("ServerSideEncryption") in (None, "AES256")
     plain = plain and "SSECustomerAlgorithm" not in head
     found = head["ETag"].strip('"')
     if plain and etag is not None and _like(found, etag) and found != etag:
-        raise UploadError(f"{target}: has ETag {found}, but the file {etag}; upload it again")
+        raise UploadError(f"{target}: has ETag {found}, but the file has {etag}; upload it again")
 
 
 def _like(found: str, etag: str) -> bool:
-    """Whether an ETag is of the form of S3's; some stores have their own."""
+    """Whether an ETag has the form of S3's; some stores use their own."""
     return re.fullmatch(r"[0-9a-f]{32}", found.removesuffix(etag[32:])) is not None
 
 
 def _reason(error: Exception) -> str:
-    """Say in a line what went wrong, and what to do if that is known."""
+    """Say in a line what went wrong and, if known, what to do."""
     code, text = type(error).__name__, str(error)
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        told = response.get("Error", {})
-        code = told.get("Code", "")
-        text = f"{told.get('Message', '')} ({code})"
-    # Messages of servers may hold anything.
+        answer = response.get("Error", {})
+        code = answer.get("Code", "")
+        text = f"{answer.get('Message', '')} ({code})"
+    # Servers' messages may contain anything.
     printable = "".join(c if c.isprintable() else " " for c in text.removesuffix("."))
     line = " ".join(printable.split())
     return f"{line}: {_HINTS[code]}" if code in _HINTS else line

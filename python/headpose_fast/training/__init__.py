@@ -1,9 +1,9 @@
-"""Samples for training: another crop of each photograph in each epoch, and what belongs to it.
+"""Samples for training: new crops of each photograph in every epoch, with labels and scores.
 
-May import `samples`, `sources`, `database` and the small modules beside the rooms. Here belong new
-recipes, forms of labels, protocols and ways to feed a framework; only `torch` imports PyTorch.
+May import `samples`, `sources`, `database` and the small modules beside the rooms. New recipes,
+forms of labels, protocols and ways to feed a framework belong here. Only `torch` imports PyTorch.
 
-The names are imported when they are first used.
+Names are imported when they are first used.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Batches made ahead by threads of this process, for any framework."""
+"""Batches made in advance by threads of this process, for any framework."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headpose_fast.training.sampling import EpochSampler
 
 
 class Batches:
-    """Batches of one epoch each time it is iterated over: see `batches`."""
+    """Yields the batches of one epoch each time it is iterated over: see `batches`."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Batches:
         *,
         drop_last: bool,
     ) -> None:
-        """Keep the arguments of `batches`, which checks them."""
+        """Store the arguments of `batches`, which has checked them."""
         self._samples, self._batch_size, self._sampler = samples, batch_size, sampler
         self._workers, self._prefetch, self._drop_last = workers, prefetch, drop_last
         self._taken: int | None = None
@@ -61,11 +61,11 @@ class Batches:
                 threads.shutdown(wait=True, cancel_futures=True)
 
     def state_dict(self) -> dict[str, int]:
-        """Return where the loop is: behind the last batch that it was given."""
+        """Return the position of the loop: just after the last batch that it received."""
         return self._sampler.state_dict(self._taken)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from such a place the next time this is iterated over."""
+        """Continue from such a position the next time this is iterated over."""
         self._sampler.load_state_dict(state)
         self._taken = None
 
@@ -81,21 +81,21 @@ def batches(
 ) -> Batches:
     """Make batches as NumPy arrays in threads, without worker processes.
 
-    Rendering holds no lock of Python's, so that threads do not wait for each other. What comes out
-    depends neither on their number nor on how far ahead they are. `torch.from_numpy` and
-    `jax.numpy.asarray` take the arrays; each batch has its own.
+    Rendering releases the GIL, so threads do not wait for each other. The result depends neither on
+    their number nor on how far ahead they are. `torch.from_numpy` and `jax.numpy.asarray` accept
+    the arrays, which are new for each batch.
 
     Args:
         samples: The samples.
-        batch_size: Samples of a batch; the last of an epoch may have fewer.
-        sampler: Which keys, in which order; None for a shuffling one of the samples' seed.
-        workers: Threads.
-        prefetch: Batches that are made before they are asked for, beyond one for each thread.
-        drop_last: Whether a last batch that is not full is left out.
+        batch_size: Samples in a batch; the last of an epoch may have fewer.
+        sampler: The keys and their order; None to shuffle with the samples' seed.
+        workers: Number of threads.
+        prefetch: Batches to make in advance, beyond one for each thread.
+        drop_last: Whether to leave out a last batch that is not full.
 
     Returns:
-        What yields images and labels of one epoch each time it is iterated over, and has
-        `state_dict` and `load_state_dict` to go on within an epoch.
+        An object that yields the images and labels of one epoch each time it is iterated over. Its
+        `state_dict` and `load_state_dict` make it possible to resume within an epoch.
 
     Raises:
         ValueError: A number is out of range.

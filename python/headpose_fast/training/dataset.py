@@ -1,4 +1,4 @@
-"""The samples of a part of a database by key, as NumPy arrays."""
+"""The samples of one part of a database by key, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Labels = NDArray[np.float32] | NDArray[np.int64]
 
 
 class _Opened(NamedTuple):
-    """What this process has open."""
+    """The pixels or photographs that this process has opened."""
 
     source: Source
     #: Index in the source of each photograph of the part: int64 (photographs,).
     indices: NDArray[np.int64]
-    #: Of the part.
+    #: Those of the part, like `tilts` and `pans`.
     frames: NDArray[np.int64]
     tilts: NDArray[np.float64]
     pans: NDArray[np.float64]
 
 
 class Samples:
-    """The samples of a part of a database, by key: `epoch * len(samples) + i`.
+    """The samples of one part of a database, by key: `epoch * len(samples) + i`.
 
-    A sample follows from its key, the seed and the recipe alone. Every process opens the pixels for
-    itself when it first needs them, and shares their memory with the others; pickled are only path,
-    digest and options (and a plan, if there is one).
+    A sample depends only on its key, the seed and the recipe. Every process opens the pixels itself
+    when it first needs them, and shares their memory with the others. Only the path, the digest and
+    the options (and the plan, if there is one) are pickled.
     """
 
     def __init__(
@@ -60,27 +60,27 @@ class Samples:
         store: bool = True,
         download: bool = True,
     ) -> None:
-        """Find the database, and decode it if the cache folder has no pixels of it.
+        """Find the database, and decode it if the cache folder does not have its pixels.
 
         Args:
-            root: The database's archive or folder, or an address to download it from. None for what
-                `prepare` would use: the current folder, the cache folder, a download.
+            root: The database's archive or folder, or an address to download it from. None to look
+                where `prepare` does: the current folder, the cache folder, a download.
             split: `train` or `test`.
-            protocol: See `folds`.
-            fold: Of the protocols `known` (1 or 2), `unknown` (a person) and `random5` (1 to 5).
+            protocol: How the database is divided, see `folds`.
+            fold: Fold of the protocol: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
             recipe: What is drawn for each key.
-            plan: Crops of `plan_crops` for this part, int32 (passes, photographs, 4), in place of
-                what the recipe draws: an epoch is a pass.
-            form: Of the images; None for uint8, RGB, CHW.
-            target: The form of the labels, see `encode`.
-            seed: Of the draws, and of the protocol `random5`.
-            store: Whether pixels are kept decoded in the cache folder, 926 MB for the published
+            plan: Crops of `plan_crops` for this part, int32 (passes, photographs, 4), instead of
+                those that the recipe draws: an epoch is a pass.
+            form: Form of the images; None for uint8, RGB, CHW.
+            target: Form of the labels, see `encode`.
+            seed: Seed of the draws, and of the protocol `random5`.
+            store: Whether decoded pixels are kept in the cache folder, 926 MB for the published
                 database. If not, each process reads the database and decodes what it needs.
-            download: Whether a database that is not at hand may be downloaded.
+            download: Whether the database may be downloaded if there is no local copy.
 
         Raises:
             DatabaseError: The database is malformed or damaged, or its face boxes allow no crops.
-            FileNotFoundError: There is no database, or none at hand and `download` is false.
+            FileNotFoundError: There is no database, or no local one and `download` is false.
             OSError: Something cannot be read, downloaded or written.
             ValueError: An option is out of range.
 
@@ -102,11 +102,11 @@ class Samples:
         if plan is not None and plan.shape[1:] != (self._count, 4):
             raise ValueError(f"plan must be (passes, {self._count}, 4), not {plan.shape}")
         if plan is None:
-            # What allows no crop at all is found now, not in the middle of an epoch.
+            # A photograph that allows no crop is found now, not in the middle of an epoch.
             self._require_drawn([database[i] for i in part.tolist()])
 
     def __len__(self) -> int:
-        """Count the photographs, which is the samples of an epoch."""
+        """Count the photographs, which is the number of samples in an epoch."""
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Batch, Labels]]:
@@ -114,7 +114,7 @@ class Samples:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, key: int) -> tuple[Any, Any]:
-        """Return image and label of a key."""
+        """Return the image and label of a key."""
         images, targets = self.arrays([key])
         return images[0], targets[0]
 
@@ -125,8 +125,8 @@ class Samples:
 
         Args:
             keys: Whole numbers.
-            out: Where the images go, see `render_batch`.
-            workers: Threads.
+            out: The array to fill with images, see `render_batch`.
+            workers: Number of threads.
 
         """
         draws, indices = self.draws(keys)
@@ -138,7 +138,7 @@ class Samples:
         return images, targets
 
     def draws(self, keys: ArrayLike) -> tuple[Draws, NDArray[np.int64]]:
-        """Return what is drawn for some keys, and each one's photograph of this part, by index."""
+        """Return what is drawn for some keys, and their photographs' indices in this part."""
         numbers = keys_of(keys)
         indices = (numbers % np.uint64(len(self))).astype(np.int64)
         if self._plan is not None:
@@ -150,18 +150,18 @@ class Samples:
         return draws, indices
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is open."""
+        """Leave out open files and pixels."""
         closed = ("_opened", "_open_here")
         return {name: value for name, value in vars(self).items() if name not in closed}
 
     @cached_property
     def _open_here(self) -> _Opened:
-        """What is open, which a process that this was sent to opens itself."""
+        """The opened pixels; a process that received this object opens them itself."""
         opened: _Opened | None = vars(self).get("_opened")
         return opened or self._open(None)
 
     def _open(self, database: Database | None) -> _Opened:
-        """Open the pixels, or the photographs; the database only if that is needed."""
+        """Open the pixels, or the photographs; read the database only if necessary."""
         source: PixelStore | Database
         if not self._store:
             source = database or self._database()
@@ -195,12 +195,12 @@ class Samples:
 
 
 def _found(root: str | os.PathLike[str] | None, *, download: bool) -> Path:
-    """Find the database, over the net only if that is allowed."""
+    """Find the database; download it only if that is allowed."""
     from headpose_fast.sources.finding import download_path
 
     kept = download_path(root)
     if kept is not None and not kept.is_file() and not download:
         raise FileNotFoundError(
-            f"{root or 'the published database'}: not at hand, and not downloaded"
+            f"{root or 'the published database'}: no local copy, and not downloaded"
         )
     return find_database(root)

@@ -1,4 +1,4 @@
-"""Draws by key: what is shown of which photograph follows from a seed and a key alone."""
+"""Draws by key: which part of which photograph is shown depends only on a seed and a key."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Draws(NamedTuple):
     mirrored: NDArray[np.bool_]
     #: bool (samples,).
     grey: NDArray[np.bool_]
-    #: float32 (samples,): the factor of the values, which are in 0..1.
+    #: float32 (samples,): the factor applied to the values, which are in 0..1.
     gain: NDArray[np.float32]
-    #: float32 (samples,): what is added to them then.
+    #: float32 (samples,): added to the values after that.
     offset: NDArray[np.float32]
     #: Width and height of the samples in pixels.
     size: tuple[int, int]
 
     @classmethod
     def plain(cls, crops: NDArray[np.int32], size: tuple[int, int]) -> Draws:
-        """Draws that change nothing, of crops (samples, 4)."""
+        """Return draws that change nothing, for crops (samples, 4)."""
         count = len(crops)
         return cls(
             np.ascontiguousarray(crops, np.int32),
@@ -48,7 +48,7 @@ class Draws(NamedTuple):
 
 
 def keys_of(keys: ArrayLike) -> NDArray[np.uint64]:
-    """Return keys as uint64 (keys,). Raises TypeError or ValueError for what are none."""
+    """Return keys as uint64 (keys,). Raises TypeError or ValueError if they are not keys."""
     array = np.asarray(keys)
     if array.size == 0:
         array = array.astype(np.uint64)
@@ -66,11 +66,11 @@ def draw(
     seed: int = 0,
     recipe: Recipe = DEEPLENS,
 ) -> Draws:
-    """Draw a crop and a look for each key: the same, whatever else is drawn, where and when.
+    """Draw a crop and a look for each key, whatever else is drawn, where and when.
 
-    Key `epoch * n + i` belongs to photograph i of n. The numbers are Philox4x32-10's, of J. K.
-    Salmon and others: Parallel Random Numbers: As Easy as 1, 2, 3 (SC11), with the seed as its key
-    and (key, block) as its counter, two words to a double of 53 bits. The first four doubles decide
+    Key `epoch * n + i` belongs to photograph i of n. The numbers come from Philox4x32-10 (J. K.
+    Salmon and others: Parallel Random Numbers: As Easy as 1, 2, 3, SC11), with the seed as its key
+    and (key, block) as its counter, two words per double of 53 bits. The first four doubles decide
     on mirroring, grey, gain and offset; the crop is drawn from those that follow.
 
     Args:
@@ -80,9 +80,9 @@ def draw(
         recipe: What is drawn.
 
     Raises:
-        DatabaseError: Face boxes that are empty, leave the picture, or allow no such crop.
-        ValueError: There are no photographs, or seed or a key is out of range.
-        TypeError: Keys that are not whole numbers.
+        DatabaseError: Face boxes are empty, extend beyond the picture, or allow no such crop.
+        ValueError: There are no photographs, or the seed or a key is out of range.
+        TypeError: Keys are not whole numbers.
 
     """
     if not photographs:
@@ -108,9 +108,9 @@ def draw_frames(
 def draws_of_plan(
     crops: NDArray[np.int32], keys: ArrayLike, size: tuple[int, int] = (84, 84)
 ) -> Draws:
-    """Look keys up in a plan of `plan_crops`: pass k is epoch k.
+    """Look up keys in a plan from `plan_crops`: pass k is epoch k.
 
-    So an epoch has the very samples of a bundle's pass.
+    An epoch then has exactly the samples of a bundle's pass.
 
     Args:
         crops: int32 (passes, photographs, 4).
@@ -124,5 +124,5 @@ def draws_of_plan(
     passes, photographs, _ = crops.shape
     keys = keys_of(keys)
     if len(keys) and int(keys.max()) >= passes * photographs:
-        raise IndexError(f"the plan has {passes} epochs: there is none for key {int(keys.max())}")
+        raise IndexError(f"the plan has {passes} epochs, none of them for key {int(keys.max())}")
     return Draws.plain(crops.reshape(-1, 4)[keys.astype(np.int64)], size)

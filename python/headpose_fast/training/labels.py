@@ -1,4 +1,4 @@
-"""Labels in the forms that networks are trained with, and back."""
+"""Converting angles to the forms of labels that networks are trained with, and back."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Form = Literal[
 TILTS = np.array([-90, -60, -30, -15, 0, 15, 30, 60, 90])
 PANS = np.arange(-90, 91, 15)
 
-#: Its 93 poses in the order of `Photograph.number`: (93, 2), tilt and pan.
+#: The database's 93 poses in the order of `Photograph.number`: (93, 2), tilt and pan.
 POSES = np.array(
     [(tilt, pan) for tilt in TILTS.tolist() for pan in ([0] if abs(tilt) == 90 else PANS.tolist())]
 )
 
-#: Hopenet's bins: 66 of 3 degrees, from -99 to 99.
+#: Hopenet's 66 bins of 3 degrees, from -99 to 99.
 _BIN, _FIRST_BIN, _BINS = 3, -99, 66
 
-#: The AWS job's, which divides sines into three: below, between and above -1/3 and 1/3. In degrees,
-#: and the middle of each third.
+#: The AWS job's grid divides sines into three: below, between and above -1/3 and 1/3. These are the
+#: border and the middle of an outer third, in degrees.
 _GRID = float(np.degrees(np.arcsin(1 / 3)))
 _GRID_MIDDLE = float(np.degrees(np.arcsin(2 / 3)))
 
@@ -134,7 +134,7 @@ _CODINGS: dict[str, _Coding] = {
     "grid": _Coding(_encode_grid, _decode_grid),
 }
 
-#: The names of all forms.
+#: The names of all forms of labels.
 FORMS = tuple(_CODINGS)
 
 
@@ -159,8 +159,8 @@ def encode(
             the database's 93 poses. `hopenet_bins`: int64 (..., 2), of 66 bins of 3 degrees from
             -99 on. `rotation`: float32 (..., 3, 3), the matrix Ry(pan) Rx(tilt). `grid`: int64
             (...), `3 * pan + tilt`, each 0, 1 or 2 for a sine below, between or above -1/3 and
-            1/3, as the AWS job trains.
-        mirrored: Of the same shape, or one for all: whether the head is mirrored.
+            1/3, as in the AWS job.
+        mirrored: Whether each head is mirrored: of the same shape, or one value for all.
 
     Raises:
         ValueError: The form is unknown.
@@ -174,10 +174,10 @@ def encode(
 def decode(
     label: ArrayLike, form: Form = "units", *, mirrored: ArrayLike = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Decode labels of `encode`: tilt and pan in degrees, float64.
+    """Decode labels from `encode`: tilt and pan in degrees, float64.
 
-    Of classes it is the pose of the class, of a bin its lower edge (where the database's angles
-    are), of the grid the middle of the sines' third. Raises ValueError for an unknown form.
+    A class gives its pose, a bin its lower edge (where the database's angles are), and the grid the
+    middle of the third of the sine. Raises ValueError for an unknown form.
     """
     tilt, pan = _coding(form).decode(np.asarray(label))
     return tilt, np.where(np.asarray(mirrored, np.bool_), -pan, pan)

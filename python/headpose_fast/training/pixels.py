@@ -1,4 +1,4 @@
-"""All pixels of a database, decoded once, in one file that every process maps."""
+"""All pixels of a database, decoded once into one file that every process maps."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress, bar
 from headpose_fast.sources.cache import cache_folder, cached_file, keeping
 
-#: The table and each photograph begin at multiples of so many bytes, and as many follow the last.
+#: The table and each photograph begin at multiples of this many bytes; as many follow the last.
 _ALIGNMENT = 64
 
-#: Bytes of the header, filled up with spaces.
+#: Bytes of the header, padded with spaces.
 _HEADER_BYTES = 256
 
 _FORMAT = 2
@@ -33,15 +33,15 @@ _FORMAT = 2
 class PixelStore(Sequence[NDArray[np.uint8]]):
     """The decoded photographs of a database: item i is photograph i, uint8 (H, W, 3), RGB.
 
-    The file is mapped read-only, so that all processes share its memory. It may be deleted at any
-    time; who has it open keeps it. If another program truncates it meanwhile, the system ends this
-    process with SIGBUS.
+    The file is mapped read-only, and all processes share its memory. It may be deleted at any time;
+    processes that have opened it keep their mapping. If another program truncates it meanwhile, the
+    system ends this process with SIGBUS.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
         """Map the store of the database with this digest.
 
-        Raises ValueError if the file is not that, FileNotFoundError if there is none.
+        Raises ValueError if the file is something else, FileNotFoundError if there is none.
         """
         self.path, self.digest = path, digest
         header = _read_header(path)
@@ -75,19 +75,20 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         workers: int | None = None,
         progress: Progress | bool = False,
     ) -> PixelStore:
-        """Open the store of a database, made first if there is none.
+        """Open the store of a database, making it first if there is none.
 
-        The published database's has 926 MB and is made in less than a second.
+        For the published database it has 926 MB and takes about a second to make.
 
         Args:
-            database: Its digest is the store's key.
+            database: The database, whose digest identifies the store.
             path: The file; None for one in the cache folder.
-            workers: Threads; None for as many as there are cores that this process may use.
+            workers: Number of threads; None for one per core that this process may use.
             progress: Called with the number of photographs decoded and the total; True for a bar.
 
         Raises:
             DatabaseError: Photographs are damaged.
             OSError: The file cannot be written or read.
+            ValueError: `path` is an existing file that is not this database's store.
 
         """
         digest = database.digest
@@ -98,7 +99,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         except FileNotFoundError:
             pass
         except ValueError:
-            # What the cache has may be replaced at any time; a file of the user's may not.
+            # A file in the cache may be replaced at any time; a file of the user's may not.
             if own is not None:
                 raise
         with (
@@ -124,7 +125,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         return self._planes(index)[::-1].transpose(1, 2, 0)
 
     def damaged(self) -> list[int]:
-        """Find the photographs whose pixels do not have their checksums: reads all of the file."""
+        """Find the photographs whose pixels do not match their checksums; reads the whole file."""
         return [
             i
             for i in range(len(self))
@@ -137,7 +138,7 @@ class PixelStore(Sequence[NDArray[np.uint8]]):
         return self.pixels[offset : offset + 3 * width * height].reshape(3, height, width)
 
     def __reduce__(self) -> tuple[type[PixelStore], tuple[Path, str]]:
-        """Pickle the path: pixels stay where they are."""
+        """Pickle only path and digest: the pixels stay where they are."""
         return PixelStore, (self.path, self.digest)
 
 

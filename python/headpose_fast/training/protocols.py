@@ -1,4 +1,4 @@
-"""Who trains and who is tested."""
+"""Which photographs are trained on and which are tested on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Protocol = Literal["deeplens", "known", "unknown", "random5"]
 #: The names of all protocols.
 PROTOCOLS: tuple[Protocol, ...] = ("deeplens", "known", "unknown", "random5")
 
-#: Of `random5`.
+#: Folds of `random5`.
 _FOLDS = 5
 
 
 class Fold(NamedTuple):
     """A division of a database."""
 
-    #: `deeplens`, `known:1`, `unknown:15`, `random5:3` ...
+    #: For example `deeplens`, `known:1`, `unknown:15` or `random5:3`.
     name: str
     #: Indices of photographs, ascending: int64.
     train: NDArray[np.int64]
@@ -34,15 +34,15 @@ class Fold(NamedTuple):
 def folds(
     database: Database | Columns, protocol: Protocol = "deeplens", *, seed: int = 0
 ) -> tuple[Fold, ...]:
-    """Divide a database into photographs to train and to test with.
+    """Divide a database into photographs to train on and to test on.
 
     Args:
         database: The photographs.
-        protocol: `deeplens`: people 5, 10 and 15 are tested, as the original script has it.
-            `known`: two folds, each tests with one series of everyone. `unknown`: as many folds as
-            people, each tests with one. `random5`: five folds of photographs at random; the same
-            people are on both sides, so that its scores say little about new faces.
-        seed: Of `random5`.
+        protocol: `deeplens`: people 5, 10 and 15 are tested on, as in the original script.
+            `known`: two folds, each tests on one series of every person. `unknown`: as many folds
+            as people, each tests on one. `random5`: five folds of photographs at random; the same
+            people are on both sides, so its scores say little about new faces.
+        seed: Seed of `random5`.
 
     Raises:
         ValueError: The protocol is unknown, or a part of a fold would be empty.
@@ -65,7 +65,7 @@ def folds(
     for name, test in tests.items():
         if test.all() or not test.any():
             side = "train" if test.all() else "test"
-            raise ValueError(f"{name}: there are no photographs to {side} with")
+            raise ValueError(f"{name}: there are no photographs to {side} on")
     return tuple(
         Fold(name, np.flatnonzero(~test), np.flatnonzero(test)) for name, test in tests.items()
     )
@@ -74,7 +74,7 @@ def folds(
 def fold_of(columns: Columns, protocol: Protocol, fold: int | None, seed: int) -> Fold:
     """Return one fold: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
 
-    Raises ValueError if there is none of that number.
+    Raises ValueError if there is no such fold.
     """
     there = {found.name: found for found in folds(columns, protocol, seed=seed)}
     name = protocol if fold is None else f"{protocol}:{fold}"

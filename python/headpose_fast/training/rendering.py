@@ -1,4 +1,4 @@
-"""Rendering batches in the forms that networks take."""
+"""Rendering batches in the forms that networks need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DType = Literal["uint8", "float32"]
 Channels = Literal["rgb", "bgr"]
 Layout = Literal["chw", "hwc"]
 
-#: What photographs are rendered from.
+#: The photographs to render from.
 Source = PixelStore | Sequence[bytes] | Sequence[Photograph]
 
 Batch = NDArray[np.uint8] | NDArray[np.float32]
@@ -30,13 +30,13 @@ Batch = NDArray[np.uint8] | NDArray[np.float32]
 class Form:
     """The form of a batch.
 
-    Raises ValueError for what is none.
+    Raises ValueError if the values are not a form.
     """
 
     dtype: DType = "uint8"
     channels: Channels = "rgb"
     layout: Layout = "chw"
-    #: By channel, of floats in 0..1: subtracted, then divided by. None for neither.
+    #: Per channel, for values in 0..1: `(value - mean) / std`. None for no normalisation.
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
@@ -50,7 +50,7 @@ class Form:
             if value not in known:
                 raise ValueError(f"{name} must be {' or '.join(known)}, not {value!r}")
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std are given both or neither")
+            raise ValueError("mean and std must be given together or not at all")
         if self.mean is None or self.std is None:
             return
         if self.dtype != "float32":
@@ -59,7 +59,7 @@ class Form:
             raise ValueError("mean and std must have three values each, those of std above 0")
 
     def shape(self, samples: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Return the shape of a batch of samples of a width and height."""
+        """Return the shape of a batch of samples with this width and height."""
         width, height = size
         if self.layout == "chw":
             return samples, 3, height, width
@@ -68,7 +68,7 @@ class Form:
 
 @dataclass(frozen=True)
 class _Native:
-    """A form as the Rust core takes it."""
+    """A form as the Rust core expects it."""
 
     width: int
     height: int
@@ -90,33 +90,33 @@ def render_batch(
     std: tuple[float, float, float] | None = None,
     workers: int | None = 1,
 ) -> Batch:
-    """Render a sample of each of some photographs.
+    """Render one sample for each of a list of photographs.
 
-    A sample is the crop resized as `headpose_fast.render` does it; then mirrored, made grey,
-    multiplied by the gain and moved by the offset, as drawn. Bytes are `rint(255 * v)` of its
-    values. float32, bgr, chw of draws that change nothing is equal to `render` to the bit.
+    A sample is the crop resized as in `headpose_fast.render`, then, as drawn, mirrored, made grey,
+    multiplied by the gain and shifted by the offset. As uint8, its values v become `rint(255 * v)`.
+    As float32, bgr and chw, draws that change nothing give the result of `render` to the bit.
 
     Args:
-        source: Pixels that were decoded before, JPEG files, or photographs; the latter two are
-            decoded, each once a call.
-        indices: Of the photographs in `source`: (samples,).
-        draws: Of as many samples.
-        out: Where the samples go: C-contiguous, writable, of the shape and dtype returned. A new
+        source: Pixels decoded earlier, JPEG files, or photographs. JPEG files and photographs are
+            decoded, each once per call.
+        indices: Indices of the photographs in `source`: (samples,).
+        draws: What was drawn for these samples.
+        out: The array to fill: C-contiguous, writable, with the shape and dtype returned. A new
             array if None.
         dtype: `uint8` for 0..255, `float32` for 0..1.
         channels: `rgb` or `bgr`.
         layout: `chw` for planes, `hwc` for pixels.
-        mean: Of float32: subtracted from each channel, in the order of `channels`.
-        std: What the difference is divided by.
-        workers: Threads; None for as many as there are cores that this process may use. One is the
-            calling thread. The result does not depend on it.
+        mean: For float32: subtracted from each channel, in the order of `channels`.
+        std: The difference is divided by this.
+        workers: Number of threads; None for one per core that this process may use. A single one
+            is the calling thread. The result does not depend on it.
 
     Returns:
         `out`, or the new array: (samples, 3, H, W) or (samples, H, W, 3).
 
     Raises:
-        DatabaseError: Photographs that are damaged or not usable JPEGs, and crops that leave them.
-        IndexError: An index is not of a photograph.
+        DatabaseError: Photographs are damaged or not usable JPEGs, or crops extend beyond them.
+        IndexError: An index is out of range.
         TypeError: `out` is not an array of its dtype.
         ValueError: `out` has another shape, or is not contiguous or not writable, or an option is
             out of range.
@@ -135,7 +135,7 @@ def render_form(
     form: Form,
     workers: int | None,
 ) -> Batch:
-    """Do so for a form that was checked."""
+    """Render as `render_batch` does, in a form that was checked."""
     photographs = np.ascontiguousarray(indices, np.int64)
     count = len(source)
     if len(photographs) and not 0 <= photographs.min() <= photographs.max() < count:
@@ -155,7 +155,7 @@ def render_form(
 
 
 def _pictures(source: Source, indices: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
-    """Return what the Rust core renders from, and the indices into it."""
+    """Return the source for the Rust core, and the indices into it."""
     if isinstance(source, PixelStore):
         return source, indices
     wanted, own = np.unique(indices, return_inverse=True)

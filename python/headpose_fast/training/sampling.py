@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 class EpochSampler:
     """Yields the keys of one epoch each time it is iterated over: `epoch * n + i`.
 
-    As the epoch is in the keys, it reaches worker processes that live on from epoch to epoch. Pass
-    it as `sampler` to PyTorch's DataLoader or to `batches`.
+    Since the keys contain the epoch, worker processes that persist from epoch to epoch know it too.
+    Pass it as `sampler` to PyTorch's DataLoader or to `batches`.
     """
 
     def __init__(
@@ -28,12 +28,12 @@ class EpochSampler:
         """Take the number of photographs, or a dataset of them.
 
         Args:
-            samples: The number n of photographs, or something of that length.
-            seed: Of the order; 0 to 2**64 - 1.
-            shuffle: Whether each epoch has an order of its own, which follows from seed and epoch.
-            num_replicas: Processes that divide each epoch among them.
-            rank: Which of them this is, from 0. It takes every `num_replicas`-th key.
-            drop_last: Whether all ranks take equally many, leaving out the last few of the order.
+            samples: The number n of photographs, or a collection of that length.
+            seed: Seed of the order, 0 to 2**64 - 1.
+            shuffle: Whether each epoch has an order of its own, determined by seed and epoch.
+            num_replicas: Number of processes that divide each epoch among them.
+            rank: Number of this process, from 0. It takes every `num_replicas`-th key.
+            drop_last: Whether all ranks get equally many keys, leaving out the last few.
 
         Raises:
             ValueError: An argument is out of range.
@@ -50,17 +50,17 @@ class EpochSampler:
         self._replicas, self._rank, self._drop_last = num_replicas, rank, drop_last
         if not len(self):
             raise ValueError(f"rank {rank} has no samples")
-        #: The epoch that is being iterated over, or comes next.
+        #: The epoch that is being iterated over, or the next one.
         self.epoch = 0
         self._position = 0
 
     def __len__(self) -> int:
-        """Count the samples of an epoch of this rank."""
+        """Count this rank's samples in an epoch."""
         whole, more = divmod(self._samples, self._replicas)
         return whole + (self._rank < more and not self._drop_last)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the keys of the current epoch from the position on, or of the next epoch."""
+        """Yield the remaining keys of the current epoch, or those of the next one."""
         if self._position >= len(self):
             self.epoch, self._position = self.epoch + 1, 0
         for key in self.keys(self.epoch)[self._position :].tolist():
@@ -80,17 +80,17 @@ class EpochSampler:
         return own.astype(np.uint64) + np.uint64(epoch * self._samples)
 
     def state_dict(self, taken: int | None = None) -> dict[str, int]:
-        """Return where this rank is: `epoch`, and `position` in it.
+        """Return the position of this rank: `epoch`, and `position` in it.
 
         Args:
-            taken: Samples of this epoch that the training loop has taken. None for those that were
-                yielded, which a loader with workers takes ahead of the loop.
+            taken: Number of samples of this epoch that the training loop has received. None for
+                the number yielded, which a loader with workers fetches ahead of the loop.
 
         """
         return {"epoch": self.epoch, "position": self._position if taken is None else taken}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from such a place. Raises ValueError if there is none such."""
+        """Continue from such a position. Raises ValueError if it does not exist."""
         epoch, position = state["epoch"], state["position"]
         if epoch < 0 or not 0 <= position <= len(self):
             raise ValueError(f"there is no position {position} in epoch {epoch}")

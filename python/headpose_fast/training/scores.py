@@ -12,14 +12,14 @@ from headpose_fast.training.labels import encode
 
 @dataclass(frozen=True)
 class Score:
-    """What `score` finds. Errors are mean absolute ones in degrees, accuracies are 0 to 1."""
+    """The result of `score`. Errors are mean absolute errors in degrees, accuracies are 0 to 1."""
 
     samples: int
     tilt_error: float
     pan_error: float
     #: The mean of both.
     error: float
-    #: Of the nearest of 9 tilts, of 13 pans, and of the 93 poses.
+    #: How often the nearest of 9 tilts, of 13 pans, and of the 93 poses is right.
     tilt_accuracy: float
     pan_accuracy: float
     pose_accuracy: float
@@ -32,11 +32,10 @@ def score(predicted: ArrayLike, true: ArrayLike, persons: ArrayLike | None = Non
     Args:
         predicted: Tilt and pan in degrees: (samples, 2).
         true: The same.
-        persons: Whom each sample shows: (samples,). None for no scores by person.
+        persons: The person that each sample shows: (samples,). None for no scores by person.
 
     Raises:
-        ValueError: The shapes do not belong together, there are no samples, or a value is not
-            finite.
+        ValueError: The shapes do not match, there are no samples, or a value is not finite.
 
     """
     found, wanted = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
@@ -48,12 +47,12 @@ def score(predicted: ArrayLike, true: ArrayLike, persons: ArrayLike | None = Non
         raise ValueError("predicted and true must be finite")
     if persons is None:
         return _score(found, wanted)
-    shown = np.asarray(persons)
-    if shown.shape != (len(found),):
-        raise ValueError(f"persons must be ({len(found)},), not {shown.shape}")
+    people = np.asarray(persons)
+    if people.shape != (len(found),):
+        raise ValueError(f"persons must be ({len(found)},), not {people.shape}")
     by_person = {
-        int(person): _score(found[shown == person], wanted[shown == person])
-        for person in np.unique(shown)
+        int(person): _score(found[people == person], wanted[people == person])
+        for person in np.unique(people)
     }
     return _score(found, wanted, by_person)
 

@@ -19,7 +19,7 @@ from headpose_fast.training.rendering import Form
 
 
 class _Whole(list[tuple[Any, Any]]):
-    """The samples of a batch, which are also there in one piece."""
+    """The samples of a batch, which is also available in one piece."""
 
     def __init__(self, images: torch.Tensor, targets: torch.Tensor) -> None:
         super().__init__(zip(images, targets, strict=True))
@@ -27,10 +27,10 @@ class _Whole(list[tuple[Any, Any]]):
 
 
 class HeadPose(Samples, Dataset[tuple[Any, Any]]):
-    """A map-style dataset of the samples of a part of a database, after torchvision's manner.
+    """A map-style dataset of the samples of one part of a database, in the style of torchvision.
 
-    Its indices are keys, `epoch * len(dataset) + i`: give DataLoader an `EpochSampler`, or every
-    epoch has the crops of the first. `collate_fn=collate` spares copying each batch.
+    Its indices are keys, `epoch * len(dataset) + i`. Give DataLoader an `EpochSampler`, or every
+    epoch has the crops of the first. `collate_fn=collate` avoids copying each batch.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class HeadPose(Samples, Dataset[tuple[Any, Any]]):
         target_transform: Callable[[torch.Tensor], Any] | None = None,
         download: bool = True,
     ) -> None:
-        """Take what `Samples` takes, and two functions.
+        """Take the arguments of `Samples`, where they are explained, and two functions.
 
         Args:
-            root: See `Samples`, as for all that is not here.
+            root: The database.
             split: `train` or `test`.
-            protocol: See `folds`.
-            fold: Of the protocol.
+            protocol: How the database is divided, see `folds`.
+            fold: Fold of the protocol.
             recipe: What is drawn for each key.
-            plan: Crops in place of those that are drawn.
-            form: Of the images.
-            target: The form of the labels.
-            seed: Of the draws.
-            store: Whether pixels are kept decoded.
+            plan: Crops instead of those that are drawn.
+            form: Form of the images.
+            target: Form of the labels.
+            seed: Seed of the draws.
+            store: Whether decoded pixels are kept.
             transform: Called with the image of each sample.
             target_transform: Called with its label.
             download: Whether the database may be downloaded.
@@ -84,11 +84,11 @@ class HeadPose(Samples, Dataset[tuple[Any, Any]]):
         self.transform, self.target_transform = transform, target_transform
 
     def __getitem__(self, key: int) -> tuple[Any, Any]:
-        """Return image and label of a key, transformed."""
+        """Return the image and label of a key, transformed."""
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[int]) -> list[tuple[Any, Any]]:
-        """Return those of several keys, rendered by one call."""
+        """Return the images and labels of several keys, rendered in one call."""
         images, targets = (torch.as_tensor(array) for array in self.arrays(keys))
         whole = _Whole(images, targets)
         if self.transform is None and self.target_transform is None:
@@ -103,5 +103,5 @@ def _same(value: torch.Tensor) -> torch.Tensor:
 
 
 def collate(samples: list[tuple[Any, Any]]) -> Any:  # noqa: ANN401 (as default_collate has it)
-    """Return a batch in one piece as it was rendered; other samples as PyTorch collates them."""
+    """Return a batch in one piece, as it was rendered; collate other samples as PyTorch does."""
     return list(samples.arrays) if isinstance(samples, _Whole) else default_collate(samples)

@@ -1,4 +1,4 @@
-"""An index of a bundle's samples, and other files that belong to a bundle."""
+"""An index of a bundle's samples, and writing files that accompany a bundle."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def write_beside(
     content: bytes,
     database: Database | None,
 ) -> Path:
-    """Write what belongs to a bundle into a file; an existing one is replaced by a complete one.
+    """Write a file that accompanies a bundle; an existing one is replaced only by a complete one.
 
     Raises OSError if it cannot be written, ValueError if it would replace bundle or database.
     """

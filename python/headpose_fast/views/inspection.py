@@ -1,6 +1,6 @@
 """What is in a bundle: facts for people and programs.
 
-Nothing here runs code that a file might hold, and no file is in memory whole.
+Nothing here runs code that a file might contain, and no file is held in memory as a whole.
 """
 
 import json
@@ -38,13 +38,13 @@ class PoseRows(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """The range of an array's values, of those that are finite."""
+    """The range of an array's finite values."""
 
     #: None if there are none.
     minimum: float | None
     maximum: float | None
     mean: float | None
-    #: Infinities and NaNs, of which a bundle of this program has none.
+    #: Infinities and NaNs, which no bundle of this program contains.
     not_finite: int
 
 
@@ -57,11 +57,11 @@ class Inspection:
     size: int
     #: `original` for a file of the original script.
     kind: str
-    #: By array, in the order of `Bundle`.
+    #: Shapes by array, in the order of `Bundle`.
     shapes: dict[str, tuple[int, ...]]
-    #: The headpose-fast that wrote it. This and the next two come from the trailer: None without.
+    #: Version of headpose-fast. This and the next two come from the trailer; None without one.
     version: str | None
-    #: What the samples follow from besides the database: options of `prepare`.
+    #: The options of `prepare` that, besides the database, determine the samples.
     options: dict[str, Any] | None
     #: The `Database.digest` of the database it was made from.
     database: str | None
@@ -69,9 +69,9 @@ class Inspection:
     shard: list[int] | None
     #: Value ranges by array.
     values: dict[str, Values]
-    #: By `train` and `test`, and tilt and pan in degrees, the poses that occur.
+    #: The poses that occur, by `train` and `test`, then by tilt and pan in degrees.
     poses: dict[str, dict[tuple[int, int], PoseRows]]
-    #: Samples whose labels match no pose of the database, by `train` and `test`.
+    #: The number of samples whose label matches no pose of the database, by `train` and `test`.
     other_labels: dict[str, int]
 
     @property
@@ -163,14 +163,14 @@ def _table(poses: dict[tuple[int, int], PoseRows]) -> Iterator[str]:
 
 
 def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) -> Inspection:
-    """Look into a bundle of any kind, or a file of the original script, without the pickle machine.
+    """Look into a bundle of any kind, or a file of the original script, without unpickling it.
 
     All of it is read once, in pieces of a few megabytes.
 
     Args:
         path: The file.
-        progress: Called with the bytes read and the file's size from time to time; True for a
-            bar, in a terminal or notebook.
+        progress: Called from time to time with the bytes read and the file's size; True for a
+            progress bar in a terminal or notebook.
 
     Raises:
         BundleError: The file is not a bundle, is damaged, or ends early. Array data is not
@@ -287,7 +287,7 @@ class _PoseCount:
             degrees = labels.astype(np.float64) * 90
         tilts = np.abs(degrees[:, :1] - TILTS) < _NEAR
         pans = np.abs(degrees[:, 1:] - PANS) < _NEAR
-        # Straight up and down, heads do not turn.
+        # Heads that look straight up or down do not turn.
         level = np.abs(degrees[:, 0]) < 90 - _NEAR
         ahead = pans[:, PANS.index(0)]
         known = np.flatnonzero(tilts.any(axis=1) & pans.any(axis=1) & (level | ahead))

@@ -24,20 +24,20 @@ from headpose_fast.text import plain, shortened
 from headpose_fast.views.index import write_beside
 from headpose_fast.views.inspection import Inspection, PoseRows, axes
 
-#: Samples are shown pixel by pixel, unless their longer side is outside these.
+#: Samples are shown pixel for pixel, unless their longer side is outside these limits.
 _LEAST_SIDE, _MOST_SIDE = 64, 128
 
-#: Of a file whose labels are no poses, the samples that are shown, and how many side by side.
+#: Samples shown of a file whose labels are not poses, and how many side by side.
 _UNSORTED, _UNSORTED_COLUMNS = 39, 13
 
-#: Crops of the photograph that are shown, and its greatest width and height.
+#: Crops shown of the photograph, and its maximum width and height.
 _MOST_CROPS = 20
 _PHOTOGRAPH_SIZE = (480, 480)
 
 _MARGIN = 28
-#: Characters of a line that the least width has room for, and lines of facts.
+#: Characters that fit on a line at the minimum width, and most lines of facts.
 _LINE, _MOST_LINES = 130, 12
-#: Between what belongs together and what does not.
+#: Pixels between sections.
 _SECTION_GAP = 30
 _LEAST_WIDTH = 960
 
@@ -92,7 +92,7 @@ def _title(inspection: Inspection) -> Image.Image:
 
 
 def _pose_samples(reader: Reader, inspection: Inspection, part: str) -> Image.Image:
-    """Draw the first sample of each pose of a part, by tilt and pan; of `test`, one row of them."""
+    """Draw the first sample of each pose of a part, by tilt and pan; for `test`, only one tilt."""
     name = PREFIXES[part]
     poses = inspection.poses[part]
     if poses:
@@ -118,14 +118,14 @@ def _pose_samples(reader: Reader, inspection: Inspection, part: str) -> Image.Im
 
 
 def _longest_row(poses: dict[tuple[int, int], PoseRows]) -> dict[tuple[int, int], PoseRows]:
-    """Choose the poses of one tilt: of those with most poses the one nearest to 0."""
+    """Choose the poses of one tilt: the tilt with the most poses, and of those the nearest to 0."""
     tilts, _ = axes(poses)
     of_tilt = {tilt: {at: rows for at, rows in poses.items() if at[0] == tilt} for tilt in tilts}
     return max(of_tilt.items(), key=lambda row: (len(row[1]), -abs(row[0])))[1]
 
 
 def _enlarged(samples: NDArray[np.float32]) -> tuple[list[Image.Image], str]:
-    """Make samples into pictures of a size that is seen well, and say which."""
+    """Turn samples into pictures that are easy to see, and say how they were scaled."""
     images = [sample_image(sample) for sample in samples]
     longer = max(images[0].size)
     if longer > _MOST_SIDE:
@@ -149,7 +149,7 @@ def _histograms(inspection: Inspection) -> Image.Image:
 
 
 def _histogram(poses: dict[tuple[int, int], PoseRows]) -> Image.Image:
-    """Draw a table of poses, the darker the more samples."""
+    """Draw a table of poses; the more samples, the darker."""
     tilts, pans = axes(poses)
     most = max(rows.samples for rows in poses.values())
     font = _font(_SMALL)
@@ -188,7 +188,7 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
     rows = [at + number * len(train.photographs) for number in range(len(crops))]
     with reading(inspection.path) as reader:
         samples, scale = _enlarged(reader.rows("trn_im", rows))
-    # Neighbours in the circle of hues are far from each other in time.
+    # Successive hues are far apart on the colour wheel.
     hues = (number * 0.382 % 1 for number in range(len(crops)))
     shades = (colorsys.hsv_to_rgb(hue, 0.85, 0.9) for hue in hues)
     colours = [_colour(value * 255 for value in shade) for shade in shades]
@@ -243,7 +243,7 @@ def _draw_box(
     colour: _Colour,
     line: int,
 ) -> None:
-    """Outline x, y, width and height in a picture that was scaled by a factor."""
+    """Outline a box of x, y, width and height in a picture that was scaled by a factor."""
     left, top, width, height = (value * factor for value in box)
     draw.rectangle((left, top, left + width - 1, top + height - 1), None, colour, line)
 
@@ -263,7 +263,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _text(text: str, size: int, colour: _Colour = _INK) -> Image.Image:
-    """Draw a line of text; lines of one size have one height."""
+    """Draw a line of text; all lines of one size have the same height."""
     font = _font(size)
     ascent, descent = font.getmetrics()
     image = Image.new("RGB", (math.ceil(font.getlength(text)) + 1, ascent + descent), _PAPER)

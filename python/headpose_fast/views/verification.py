@@ -15,7 +15,7 @@ from headpose_fast.views.inspection import job_of
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found to be right."""
+    """The result of `verify`, which raises if anything is wrong."""
 
     path: Path
     #: The file's trailer; `docs/format.md` describes it.
@@ -33,22 +33,22 @@ def verify(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Verified:
-    """Check every byte of a bundle, of any kind, without the pickle machine.
+    """Check every byte of a bundle of any kind, without unpickling it.
 
-    The array data is compared with the checksums in the file's trailer, which find accidents. With
-    the database all samples are rendered again and compared to the bit.
+    The array data is compared with the checksums in the file's trailer, which detect accidents.
+    With the database, all samples are also rendered again and compared to the bit.
 
     Args:
         path: The bundle.
         input: The database that it was made from: archive, folder or address.
-        workers: Threads; None for as many as there are cores that this process may use.
-        limits: What the database may ask of the machine; None for `Limits()`.
+        workers: Number of threads; None for one per core that this process may use.
+        limits: Limits on what the database may demand; None for `Limits()`.
 
     Raises:
         BundleError: The file is damaged, ends early, has no trailer, or differs from what the
             database makes.
         DatabaseError: The database cannot be used.
-        OSError: A file cannot be read, or the database not be downloaded.
+        OSError: A file cannot be read, or the database cannot be downloaded.
         ValueError: An option is out of range.
 
     """
