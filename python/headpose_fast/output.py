@@ -77,8 +77,10 @@ def output_file(target: Path, length: int, *, sync: bool) -> Iterator[tuple[Path
     except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = str(target)
+        # One without a number is not of the system, and has a text of its own.
+        of_system = isinstance(error, OSError) and error.errno is not None
+        if of_system and getattr(error, "filename", None) in (None, str(temporary)):
+            error.filename = str(target)  # type: ignore[attr-defined]
         raise
 
 

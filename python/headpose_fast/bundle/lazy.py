@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from operator import index
 from pathlib import Path
@@ -43,6 +43,10 @@ class LazyArray:
     def __len__(self) -> int:
         """Count the rows."""
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Read one row after the other."""
+        return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:  # noqa: ANN401 (as NumPy's)
         """Read a row, or several.
