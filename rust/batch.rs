@@ -219,7 +219,8 @@ impl Worker {
             match require_inside(*crop, picture) {
                 Ok(()) => {
                     let scratch = &mut self.scratch[..];
-                    resizer.render_rows(picture, *crop, Finish { form, look, out, scratch, ahead });
+                    let rows = Finish { form, look, out, scratch, ahead };
+                    resizer.render_rows(picture, *crop, look.mirrored, rows);
                 }
                 Err(error) => fail(*i, error),
             }
@@ -298,12 +299,10 @@ impl Rows for Finish<'_, '_> {
     }
 }
 
-/// Applies a look to a row of each plane, and normalises them.
+/// Applies a look to a row of each plane that is mirrored already if it is to be, and normalises
+/// them.
 #[inline(always)]
 fn change(rows: &mut [&mut [f32]; CHANNELS], look: &Look, form: Form) {
-    if look.mirrored {
-        rows.iter_mut().for_each(|row| row.reverse());
-    }
     if look.grey {
         let [first, green, last] = rows;
         let (red, blue) = if form.rgb { (first, last) } else { (last, first) };
