@@ -126,15 +126,8 @@ def prepare(
     if pickle not in KINDS:
         raise ValueError(f"pickle must be one of {', '.join(KINDS)}, not {pickle!r}")
     require_workers(workers)
-    persons, series = test_with(test_persons, split)
-    options = Options(
-        index(num_data_aug),
-        index(num_data_aug_val),
-        size=sample_size(aspect_ratio, size),
-        aspect_ratio=1 if aspect_ratio == 1 else 0,
-        seed=index(seed),
-        test_persons=persons,
-        test_series=series,
+    options = _options(
+        num_data_aug, num_data_aug_val, aspect_ratio, seed, test_persons, split, size
     )
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)
@@ -166,6 +159,27 @@ def prepare(
         shards=shards,
         shards_found=written.found,
         seconds=time.perf_counter() - began,
+    )
+
+
+def _options(
+    num_data_aug: int,
+    num_data_aug_val: int,
+    aspect_ratio: AspectRatio,
+    seed: int,
+    test_persons: Collection[int] | None,
+    split: str | None,
+    size: tuple[int, int] | None,
+) -> Options:
+    persons, series = test_with(test_persons, split)
+    return Options(
+        index(num_data_aug),
+        index(num_data_aug_val),
+        size=sample_size(aspect_ratio, size),
+        aspect_ratio=1 if aspect_ratio == 1 else 0,
+        seed=index(seed),
+        test_persons=persons,
+        test_series=series,
     )
 
 
