@@ -33,7 +33,7 @@ pub trait Rows {
     fn made(&mut self, _y: usize) {}
 }
 
-/// The planes of a sample, one behind the other.
+/// The planes of a sample, one after the other.
 struct Planes<'a> {
     values: &'a mut [f32],
     width: usize,
@@ -46,7 +46,7 @@ impl Rows for Planes<'_> {
     }
 }
 
-/// Row `y` of each of the planes, which are one behind the other.
+/// Row `y` of each of the planes, which follow one another.
 #[inline(always)]
 pub fn row_of_planes<T>(planes: &mut [T], width: usize, y: usize) -> [&mut [T]; CHANNELS] {
     let plane = planes.len() / CHANNELS;
@@ -59,10 +59,10 @@ pub fn row_of_planes<T>(planes: &mut [T], width: usize, y: usize) -> [&mut [T]; 
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
-    /// Without SIMD, or when rows serve several rows of the sample: the two rows of the crop, resized
-    /// along x, that were used last.
+    /// Without SIMD, or if rows serve several rows of the sample: the two last used rows of the crop,
+    /// resized along x.
     kept: [Row; 2],
-    /// `None` where the processor has no SIMD that serves.
+    /// `None` if the processor has no suitable SIMD.
     shuffles: Option<Shuffles>,
 }
 
@@ -74,7 +74,7 @@ struct Row {
 }
 
 impl Resizer {
-    /// For samples of `width` x `height` pixels, with what this processor can do best.
+    /// For samples of `width` x `height` pixels, with the best that this processor can do.
     pub fn new(width: usize, height: usize) -> Self {
         let mut resizer = Self::plain(width, height);
         resizer.shuffles = available().then(Shuffles::default);
@@ -159,7 +159,7 @@ impl<R: Rows> Loops for Render<'_, R> {
         }
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
-        // Rows that serve one output row only are blended at once, and not kept.
+        // Rows that serve only one output row are blended at once, and not kept.
         let blends = shuffles.filter(|_| h >= 2 * height);
         this.kept.iter_mut().for_each(|row| row.y = None);
         for (d, tap) in this.down.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The inner loops of resizing and of decoding for processors with AVX2 or NEON: the same bits as
 //! the plain ones, which stay beside them. All of the crate's `unsafe` is here and in `simd/`.
 //!
-//! What takes the time is fetching two pixels for each output value along x. The pixels of four
+//! Most of the time goes into fetching two pixels for each output value along x. The pixels of four
 //! neighbouring output values lie within 16 bytes of a plane as long as the crop is reduced by no
 //! more than about four, so one load and two byte shuffles fetch them for four values at once.
 
@@ -19,15 +19,15 @@ mod vectors;
 
 use crate::taps::Tap;
 
-/// Planes that are resized at once, as they have the same taps.
+/// Planes that are resized together, since they have the same taps.
 const CHANNELS: usize = 3;
 
-/// What a value is too large by, `byte / 255`, until it is multiplied by its weight, which is as much
-/// too small: a power of two rounds nothing.
+/// The factor by which a value, `byte / 255`, is too large until it is multiplied by its weight,
+/// which is too small by the same factor: a power of two, so nothing is rounded.
 ///
-/// `byte / 255` is the byte repeated without end behind the binary point. Twice it is an exact
-/// float; six times are enough to round as without end, and are made by one fused addition of
-/// [`REPEAT`] times the float.
+/// `byte / 255` is the byte repeated endlessly after the binary point. Repeated twice, it is an
+/// exact float. Six times is enough to round like the endless number, and is made by one fused
+/// addition of [`REPEAT`] times the float.
 const SCALE: f32 = 65_536.0;
 
 const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
@@ -52,10 +52,10 @@ fn available_wide() -> bool {
         && is_x86_feature_detected!("avx512vbmi")
 }
 
-/// Bytes of a cache line, or fewer.
+/// Bytes of a cache line, or fewer than that.
 const LINE: usize = 64;
 
-/// Asks for bytes that will be read soon, where the processor can be asked.
+/// Asks the processor, where possible, to fetch bytes that will be read soon.
 #[inline]
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
@@ -68,15 +68,15 @@ pub fn prefetch(bytes: &[u8]) {
     let _ = (bytes, LINE);
 }
 
-/// Work in plain loops, of which the compiler makes vectors.
+/// Work in plain loops, which the compiler vectorises.
 pub trait Loops {
-    /// Does it. This and what it calls must be `#[inline(always)]`, or it is compiled by itself.
+    /// Does the work. This and what it calls must be `#[inline(always)]`, or it is compiled apart.
     fn run(self);
 }
 
-/// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (As closures
-/// or function values they would be compiled by themselves, without AVX2.) Those for other processors
-/// are compiled for all that they have, NEON included.
+/// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (Closures and
+/// function values would be compiled apart, without AVX2.) On other architectures, the loops are
+/// compiled for all that their processors have, NEON included.
 pub fn vectorised(loops: impl Loops) {
     #[cfg(target_arch = "x86_64")]
     if available_wide() {

@@ -12,8 +12,9 @@ use crate::taps::Tap;
 /// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// AVX2 and FMA are there. Behind each row the 16 bytes at each base of each group, and in each of
-/// `outs` the eight values from the start of each group on, may be read and written.
+/// AVX2 and FMA are available. The 16 bytes at each base of each group may be read from each row,
+/// even beyond its end; the eight values from the start of each group may be written to each of
+/// `outs`.
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn blend(
     groups: &[Group],

@@ -14,8 +14,8 @@ const HALF: usize = 4;
 /// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// Behind each row the 16 bytes at each base of each group, and in each of `outs` the eight values
-/// from the start of each group on, may be read and written.
+/// The 16 bytes at each base of each group may be read from each row, even beyond its end; the eight
+/// values from the start of each group may be written to each of `outs`.
 #[target_feature(enable = "neon")]
 pub unsafe fn blend(
     groups: &[Group],
