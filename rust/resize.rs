@@ -10,7 +10,7 @@
 
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, Picture};
-use crate::simd::{Loops, Shuffles, available, vectorised};
+use crate::simd::{Loops, Shuffles, vectorised};
 use crate::taps::{Tap, fill_taps};
 
 /// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
@@ -76,20 +76,23 @@ struct Row {
 impl Resizer {
     /// For samples of `width` x `height` pixels, with the best that this processor can do.
     pub fn new(width: usize, height: usize) -> Self {
-        let mut resizer = Self::plain(width, height);
-        resizer.shuffles = available().then(Shuffles::default);
-        resizer
+        Self::with_lanes(width, height, usize::MAX)
     }
 
     /// The same without SIMD.
     pub fn plain(width: usize, height: usize) -> Self {
+        Self::with_lanes(width, height, 1)
+    }
+
+    /// The same with vectors of so many values at most: 1, 8 or 16.
+    pub fn with_lanes(width: usize, height: usize, most_lanes: usize) -> Self {
         let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
         let row = || Row { y: None, values: std::array::from_fn(|_| vec![0.0; width]) };
         Resizer {
             across: vec![tap; width],
             down: vec![tap; height],
             kept: [row(), row()],
-            shuffles: None,
+            shuffles: Shuffles::new(most_lanes),
         }
     }
 

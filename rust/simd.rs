@@ -33,7 +33,7 @@ const SCALE: f32 = 65_536.0;
 const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
 
 /// Whether this processor has what is needed here.
-pub fn available() -> bool {
+fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     // Every processor of this architecture has NEON.
@@ -167,8 +167,9 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
 }
 
 /// The taps of the x axis, as shuffles.
-#[derive(Default)]
 pub struct Shuffles {
+    /// Output values that are made at once at most.
+    most_lanes: usize,
     groups: Vec<Group>,
     /// In use instead of those if there are any.
     #[cfg(target_arch = "x86_64")]
@@ -180,11 +181,23 @@ pub struct Shuffles {
 }
 
 impl Shuffles {
+    /// With so many output values at once at most; `None` if this processor has no such vectors.
+    pub fn new(most_lanes: usize) -> Option<Self> {
+        (most_lanes >= 8 && available()).then(|| Shuffles {
+            most_lanes,
+            groups: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            wide: Vec::new(),
+            width: 0,
+            reach: 0,
+        })
+    }
+
     /// Prepares the taps of an axis; `false` if they are too few or too far apart.
     pub fn prepare(&mut self, taps: &[Tap]) -> bool {
         self.width = taps.len();
         #[cfg(target_arch = "x86_64")]
-        if available_wide() {
+        if self.most_lanes >= 16 && available_wide() {
             if let Some(reach) = WideGroup::prepare(&mut self.wide, taps) {
                 self.reach = reach;
                 return true;
