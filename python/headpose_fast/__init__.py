@@ -15,6 +15,8 @@ _HOME = {
     "Exported": "exports.exporting",
     "FaceBox": "database.names",
     "Inspection": "views.inspection",
+    "LazyArray": "bundle.lazy",
+    "LazyBundle": "bundle.lazy",
     "Limits": "database.limits",
     "Photograph": "database.photographs",
     "Prepared": "pipeline",
@@ -24,12 +26,12 @@ _HOME = {
     "__version__": "_core",
     "export": "exports.exporting",
     "inspect": "views.inspection",
-    "load": "bundle.forms",
+    "load": "bundle.loading",
     "open_database": "database.reading",
     "plan_crops": "samples.rendering",
     "prepare": "pipeline",
     "render": "samples.rendering",
-    "upload": "stores.s3",
+    "upload": "stores.uploading",
     "verify": "views.verification",
 }
 __all__ = sorted(_HOME)

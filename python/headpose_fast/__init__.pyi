@@ -1,6 +1,8 @@
 from headpose_fast._core import __version__ as __version__
 from headpose_fast.bundle.arrays import Bundle as Bundle
-from headpose_fast.bundle.forms import load as load
+from headpose_fast.bundle.lazy import LazyArray as LazyArray
+from headpose_fast.bundle.lazy import LazyBundle as LazyBundle
+from headpose_fast.bundle.loading import load as load
 from headpose_fast.database.databases import Database as Database
 from headpose_fast.database.limits import Limits as Limits
 from headpose_fast.database.names import FaceBox as FaceBox
@@ -23,7 +25,7 @@ from headpose_fast.pipeline import prepare as prepare
 from headpose_fast.samples.rendering import Crops as Crops
 from headpose_fast.samples.rendering import plan_crops as plan_crops
 from headpose_fast.samples.rendering import render as render
-from headpose_fast.stores.s3 import upload as upload
+from headpose_fast.stores.uploading import upload as upload
 from headpose_fast.views.inspection import Inspection as Inspection
 from headpose_fast.views.inspection import inspect as inspect
 from headpose_fast.views.verification import Verified as Verified
@@ -38,6 +40,8 @@ __all__ = [
     "Exported",
     "FaceBox",
     "Inspection",
+    "LazyArray",
+    "LazyBundle",
     "Limits",
     "Photograph",
     "Prepared",

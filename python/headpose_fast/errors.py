@@ -1,6 +1,8 @@
 """What can be wrong with the files that users supply."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from headpose_fast.text import listed, one_line
 
@@ -19,4 +21,15 @@ class BundleError(ValueError):
 
 
 class UploadError(OSError):
-    """A file was not uploaded, or a different one arrived. The local file is untouched."""
+    """A store refused, or a different file arrived there. The local file is untouched."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn a ValueError of the block into a BundleError that names the file."""
+    try:
+        yield
+    except (BundleError, DatabaseError):
+        raise
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from None

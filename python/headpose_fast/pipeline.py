@@ -18,7 +18,14 @@ from headpose_fast.database.tables import Table
 from headpose_fast.job import Job
 from headpose_fast.output import target_path
 from headpose_fast.progress import Progress, bar
-from headpose_fast.samples.options import SIZES, AspectRatio, Options, require_workers, sample_size
+from headpose_fast.samples.options import (
+    MOST_SHARDS,
+    SIZES,
+    AspectRatio,
+    Options,
+    require_workers,
+    sample_size,
+)
 from headpose_fast.sources.finding import find_database, open_as_asked
 
 
@@ -103,8 +110,8 @@ def prepare(
             renders the samples as it loads them.
         shards: Write this many files instead of one, `NAME-00000-of-00064.pkl` and so on, each a
             stretch of the photographs with all their passes and loadable by itself, and then
-            `NAME.json`, which lists them (docs/scale.md). Shards that are there and right are not
-            made again. `output` may then be `s3://bucket/folder`.
+            `NAME.json`, which lists them (docs/shards.md). Shards that are there and right are not
+            made again. `output` may then be a path that ends in `.json`, or `s3://bucket/folder`.
         ray: Make the shards on a Ray cluster: its address, or true for the cluster that Ray finds
             or starts. Needs the extra `headpose-fast[ray]`.
         workers: Number of threads; None for one per core that this process may use. On Ray, of
@@ -194,12 +201,17 @@ def _writer(
     if shards is None:
         if ray:
             raise ValueError("ray needs a number of shards")
+        if isinstance(output, str) and output.startswith("s3://"):
+            raise ValueError(f"{output}: only shards are written to a bucket; or upload the file")
         return partial(_write_one, target_path(output, f"{name}.pkl", Path(source)))
-    from headpose_fast.sharding.destinations import destination_for
-    from headpose_fast.sharding.making import engine_for, write_shards
+    from headpose_fast.sharding.choosing import destination_for, engine_for
+    from headpose_fast.sharding.making import write_shards
 
+    number = index(shards)
+    if not 1 <= number <= MOST_SHARDS:
+        raise ValueError(f"shards must be 1 to {MOST_SHARDS:,}, not {number}")
     destination, index_name = destination_for(output, name)
-    return partial(write_shards, destination, index_name, shards, engine_for(ray))
+    return partial(write_shards, destination, index_name, number, engine_for(ray))
 
 
 def _write_one(

@@ -74,6 +74,11 @@ class ArrayLayout:
         """Bytes in the file of one row."""
         return self.pieces[0].length // self.pieces[0].rows
 
+    def offset_of(self, row: int) -> int:
+        """The offset of a row; all pieces but the last have the same number of rows."""
+        piece, within = divmod(row, self.pieces[0].rows)
+        return self.pieces[piece].offset + within * self.stored_row_bytes
+
     def row_offsets(self) -> NDArray[np.uint64]:
         """The offset of every row."""
         within = np.arange(self.pieces[0].rows, dtype=np.uint64) * np.uint64(self.stored_row_bytes)

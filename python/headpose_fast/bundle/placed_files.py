@@ -49,7 +49,8 @@ class PlacedForm(NamedTuple):
             file.seek(offset)
             if file.read(len(expected)) != expected:
                 raise ValueError(_damaged(offset, len(expected)))
-        return PlacedReader(layout, path, file)
+        # A reader needs only the places of the data.
+        return PlacedReader(layout._replace(skeleton=[]), path, file)
 
 
 class PlacedDraft:
@@ -116,6 +117,10 @@ class PlacedReader:
         self.counts: Counts | None = layout.counts
         self._layout, self._path, self._file = layout, path, file
 
+    def use(self, file: IO[bytes]) -> None:
+        """Go on with the same file, opened again."""
+        self._file = file
+
     @cached_property
     def trailer(self) -> dict[str, Any] | None:
         """The trailer's content; None without one. Raises ValueError if it is damaged."""
@@ -165,8 +170,8 @@ class PlacedReader:
         """Read some rows of an array."""
         place = self._layout.arrays[Bundle._fields.index(array)]
         out = np.empty((len(wanted), *place.shape[1:]), np.float32)
-        for i, offset in enumerate(place.row_offsets()[list(wanted)].tolist()):
-            self._fill(place, offset, out[i : i + 1])
+        for first, end in _runs(wanted, place.pieces[0].rows):
+            self._fill(place, place.offset_of(int(wanted[first])), out[first:end])
         return out
 
     def damaged(self, workers: int | None) -> Iterator[str]:
@@ -190,6 +195,16 @@ class PlacedReader:
             self._file.seek(offset)
             if self._file.read(len(encoded)) != encoded:
                 yield spans[name].place(span)
+
+
+def _runs(wanted: Sequence[int], together: int) -> Iterator[tuple[int, int]]:
+    """Yield where wanted rows that follow each other in a piece of so many rows begin and end."""
+    if len(wanted) == 0:
+        return
+    rows = np.array(wanted, np.int64)
+    cut = (np.diff(rows) != 1) | (np.diff(rows // together) != 0)
+    ends = [*(np.flatnonzero(cut) + 1).tolist(), len(rows)]
+    yield from zip([0, *ends], ends, strict=False)
 
 
 class Places(NamedTuple):

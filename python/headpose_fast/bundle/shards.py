@@ -1,4 +1,4 @@
-"""A job in several bundles: the file that lists them, and reading them as one.
+"""A job in several bundles: the index, which is the file that lists them.
 
 Shard i of N has the photographs from `n * i // N` on, of n, of each part, with all their passes.
 So row `k * m + j` of its arrays, in pass k of m photographs, is row `k * n + first + j` of the one
@@ -8,35 +8,27 @@ bundle.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, Any, NamedTuple
 
 from headpose_fast import _core
-from headpose_fast.bundle.arrays import Block, Bundle, Counts
-from headpose_fast.bundle.placed_files import PlacedReader
-from headpose_fast.bundle.small_reading import SmallReader
-from headpose_fast.bundle.trailer import checksum_of
-from headpose_fast.job import PREFIXES, Job
-from headpose_fast.samples.options import Options
+from headpose_fast.bundle.arrays import Counts
+from headpose_fast.bundle.kinds import KINDS
+from headpose_fast.bundle.trailer import checksum_of, recorded
+from headpose_fast.job import PREFIXES
+from headpose_fast.samples.options import MOST_SHARDS, Options
 
 _FORMAT = 1
 
-#: Of an index: a shard's entry takes some 300 bytes.
-_MOST_BYTES = 1 << 28
+#: Of an index: a shard's entry takes some 400 bytes, and a long name a few hundred more.
+_MOST_BYTES = MOST_SHARDS << 10
 
-#: Shards that are open at once.
-_MOST_OPEN = 16
+#: A stored row has at least two float32, or the four uint16 of a crop.
+_LEAST_ROW_BYTES = 8
 
-_Reader = PlacedReader | SmallReader
-
-#: Opens a bundle for as long as the context lasts.
-_Open = Callable[[Path], AbstractContextManager[Any]]
+_NO_INDEX = "not an index of shards by headpose-fast"
 
 
 class Stretch(NamedTuple):
@@ -64,6 +56,11 @@ class Shard:
         """Describe a shard that was written."""
         return cls(path.name, path.stat().st_size, checksum_of(path), train, test)
 
+    @property
+    def stretches(self) -> tuple[Stretch, Stretch]:
+        """Of the photographs to train with, and to test with."""
+        return self.train, self.test
+
 
 @dataclass(frozen=True)
 class Index:
@@ -79,211 +76,127 @@ class Index:
     shards: tuple[Shard, ...]
 
     @property
+    def passes(self) -> tuple[int, int]:
+        """Over the photographs to train with, and over those to test with."""
+        return self.options.num_data_aug, self.options.num_data_aug_val
+
+    @property
     def counts(self) -> Counts:
         """Of the samples of all shards."""
+        return self._counts(self.photographs)
+
+    def counts_of(self, number: int) -> Counts:
+        """Count the samples of a shard."""
+        train, test = self.shards[number].stretches
+        return self._counts((train.photographs, test.photographs))
+
+    def _counts(self, photographs: tuple[int, int]) -> Counts:
         width, height = self.options.size
-        train, test = self.photographs
-        passes, passes_val = self.options.num_data_aug, self.options.num_data_aug_val
-        return Counts(train * passes, test * passes_val, height, width)
+        train, test = (n * k for n, k in zip(photographs, self.passes, strict=True))
+        return Counts(train, test, height, width)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What the trailers of all shards say, besides arrays and the shard's number."""
+        return recorded(self.headpose_fast, self.kind, self.options, self.database)
 
     def content(self) -> bytes:
         """Return the file's bytes."""
         record = {
+            **self.recorded,
             "format": _FORMAT,
-            "headpose_fast": self.headpose_fast,
-            "kind": self.kind,
-            "options": self.options.recorded(),
             "size": list(self.options.size),
-            "database": self.database,
             "photographs": dict(zip(PREFIXES, self.photographs, strict=True)),
-            "shards": [
-                {**asdict(s), "train": s.train._asdict(), "test": s.test._asdict()}
-                for s in self.shards
-            ],
+            "shards": [self._entry(shard) for shard in self.shards],
         }
         return (json.dumps(record, indent=1) + "\n").encode()
 
+    def _entry(self, shard: Shard) -> dict[str, Any]:
+        return vars(shard) | {
+            part: {**stretch._asdict(), "rows": stretch.photographs * passes}
+            for part, stretch, passes in zip(PREFIXES, shard.stretches, self.passes, strict=True)
+        }
+
     @classmethod
-    def parse(cls, content: bytes) -> Index:
-        """Read such a file. Raises ValueError if it is none."""
+    def read(cls, file: IO[bytes]) -> Index:
+        """Read such a file from its beginning. Raises ValueError if it is none."""
+        file.seek(0)
+        content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError("longer than any index of shards")
         try:
             record = json.loads(content)
-            if record["format"] != _FORMAT:
-                raise ValueError("written by a newer headpose-fast")
-            width, height = record["size"]
-            index = cls(
-                str(record["headpose_fast"]),
-                str(record["kind"]),
-                Options.from_record(record["options"], (int(width), int(height))),
-                str(record["database"]),
-                (int(record["photographs"]["train"]), int(record["photographs"]["test"])),
-                tuple(map(_shard, record["shards"])),
-            )
-        except (LookupError, TypeError, AttributeError, RecursionError, UnicodeDecodeError):
-            raise ValueError("not an index of shards by headpose-fast") from None
+        except (ValueError, RecursionError):
+            raise ValueError(_NO_INDEX) from None
+        try:
+            return cls._of(record)
+        except (LookupError, TypeError, AttributeError, OverflowError):
+            raise ValueError(_NO_INDEX) from None
+
+    @classmethod
+    def _of(cls, record: dict[str, Any]) -> Index:
+        if record["format"] != _FORMAT:
+            raise ValueError("written by a newer headpose-fast")
+        width, height = map(_whole, record["size"])
+        entries = record["shards"]
+        if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SHARDS:
+            raise ValueError(f"it does not list 1 to {MOST_SHARDS:,} shards")
+        index = cls(
+            _text(record["headpose_fast"]),
+            _text(record["kind"]),
+            Options.from_record(record["options"], (width, height)),
+            _text(record["database"]),
+            (_whole(record["photographs"]["train"]), _whole(record["photographs"]["test"])),
+            tuple(map(_shard, entries)),
+        )
+        for number, (shard, entry) in enumerate(zip(index.shards, entries, strict=True)):
+            index._require_right(number, shard, entry)
         index._require_whole()
         return index
 
+    def _require_right(self, number: int, shard: Shard, entry: dict[str, Any]) -> None:
+        """Raise ValueError unless a shard has its name, its rows, and room for them."""
+        file = shard.file
+        # So no file is listed twice, and none outside the folder.
+        stem = file.removesuffix(numbered("", number, len(self.shards)))
+        if stem == file or not stem or not {"/", "\\", ":"}.isdisjoint(file):
+            raise ValueError(f"{file!r} is not the name of shard {number} in its folder")
+        counts = self.counts_of(number)
+        if (counts.train, counts.test) != tuple(_whole(entry[part]["rows"]) for part in PREFIXES):
+            raise ValueError(f"{file}: the index has another number of rows than of photographs")
+        raw = 0 if self.kind == "small" else 12 * counts.height * counts.width
+        if (counts.train + counts.test) * max(raw, _LEAST_ROW_BYTES) > shard.bytes:
+            raise ValueError(f"{file}: the index has more rows than fit into its bytes")
+
     def _require_whole(self) -> None:
         """Raise ValueError unless the shards have each photograph once."""
+        if self.kind not in KINDS:
+            raise ValueError(f"written by a newer headpose-fast, kind {self.kind}")
         for part, photographs in enumerate(self.photographs):
             end = 0
-            for stretch in ((s.train, s.test)[part] for s in self.shards):
+            for stretch in (shard.stretches[part] for shard in self.shards):
                 if stretch.first != end or stretch.photographs < 1:
                     raise ValueError("its shards do not follow each other")
                 end += stretch.photographs
-            if end != photographs or not self.shards:
+            if end != photographs:
                 raise ValueError("its shards do not have all photographs")
 
+    def require_there(self, folder: Path) -> None:
+        """Raise unless all shards are in a folder with their sizes and checksums.
 
-def _shard(record: dict[str, Any]) -> Shard:
-    file = str(record["file"])
-    if not file or Path(file).name != file:
-        raise ValueError(f"{file!r} is not the name of a file in its folder")
-    train, test = (
-        Stretch(int(record[part]["first"]), int(record[part]["photographs"])) for part in PREFIXES
-    )
-    return Shard(file, int(record["bytes"]), str(record["trailer_crc32"]), train, test)
-
-
-def is_index(path: Path) -> bool:
-    """Whether a file of this name lists shards."""
-    return path.suffix == ".json"
-
-
-class ShardedReader:
-    """Reads all shards of an index as if they were one file."""
-
-    def __init__(self, path: Path, open_shard: _Open, stack: ExitStack) -> None:
-        """Read the index.
-
-        Args:
-            path: Of the index.
-            open_shard: Opens a bundle, for as long as its context lasts.
-            stack: What ends when this reader is no longer used.
-
-        Raises ValueError if it is not an index.
-
+        Raises OSError if one cannot be read, ValueError if it is another file.
         """
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError("longer than any index of shards")
-        self.index = Index.parse(content)
-        self.kind: str = self.index.kind
-        self.counts: Counts | None = self.index.counts
-        self._path, self._open_shard = path, open_shard
-        #: Open shards by number, and what closes them.
-        self._open: dict[int, tuple[_Reader, ExitStack]] = {}
-        stack.callback(self._close)
-
-    def _close(self) -> None:
-        for _, stack in self._open.values():
-            stack.close()
-        self._open.clear()
-
-    def _shard(self, number: int) -> _Reader:
-        """Open a shard, which must be the one that the index lists."""
-        if number not in self._open:
-            if len(self._open) >= _MOST_OPEN:
-                _, stack = self._open.pop(next(iter(self._open)))
-                stack.close()
-            shard = self.index.shards[number]
-            path = self._path.with_name(shard.file)
-            with ExitStack() as stack:
-                reader = stack.enter_context(self._open_shard(path))
-                expected = self._counts_of(shard)
-                same = path.stat().st_size == shard.bytes and reader.kind == self.kind
-                same = same and reader.counts == expected
-                if not same or checksum_of(path) != shard.trailer_crc32:
-                    raise ValueError(f"{shard.file} is not the shard that is listed")
-                self._open[number] = reader, stack.pop_all()
-        return self._open[number][0]
-
-    def _counts_of(self, shard: Shard) -> Counts:
-        options, counts = self.index.options, self.index.counts
-        return counts._replace(
-            train=shard.train.photographs * options.num_data_aug,
-            test=shard.test.photographs * options.num_data_aug_val,
-        )
-
-    @property
-    def trailer(self) -> dict[str, Any] | None:
-        """What a bundle's trailer would say of all shards."""
-        index = self.index
-        return {
-            "format": _FORMAT,
-            "headpose_fast": index.headpose_fast,
-            "kind": index.kind,
-            "options": index.options.recorded(),
-            "database": index.database,
-            "shards": len(index.shards),
-        }
-
-    def load(self, *, mmap: bool) -> Bundle:
-        """Read all arrays into memory, shard by shard."""
-        arrays = Bundle(*(np.empty(shape, np.float32) for shape in self.index.counts.shapes()))
-        for number in range(len(self.index.shards)):
-            loaded = self._shard(number).load(mmap=mmap)
-            for name, array, part in zip(Bundle._fields, arrays, loaded, strict=True):
-                stretch, photographs, passes = self._stretch(number, name)
-                whole = array.reshape(passes, photographs, *array.shape[1:])
-                rows = part.reshape(passes, stretch.photographs, *array.shape[1:])
-                whole[:, stretch.first : stretch.first + stretch.photographs] = rows
-        return arrays
-
-    def _stretch(self, number: int, array: str) -> tuple[Stretch, int, int]:
-        """Return a shard's stretch of an array's part, and the part's photographs and passes."""
-        shard, options = self.index.shards[number], self.index.options
-        if array.startswith(PREFIXES["train"]):
-            return shard.train, self.index.photographs[0], options.num_data_aug
-        return shard.test, self.index.photographs[1], options.num_data_aug_val
-
-    def blocks(self) -> Iterator[Block]:
-        """Read all arrays block by block, shard by shard."""
-        shapes = dict(zip(Bundle._fields, self.index.counts.shapes(), strict=True))
-        before = 0
-        for number, shard in enumerate(self.index.shards):
-            for block in self._shard(number).blocks():
-                stretch, photographs, _ = self._stretch(number, block.array)
-                shape, end = shapes[block.array], before + block.end
-                done = 0
-                while done < len(block.rows):
-                    # Rows of one pass follow each other in all shards' arrays, too.
-                    k, j = divmod(block.first_row + done, stretch.photographs)
-                    rows = block.rows[done : done + stretch.photographs - j]
-                    first = k * photographs + stretch.first + j
-                    yield Block(block.array, shape, first, rows, end)
-                    done += len(rows)
-            before += shard.bytes
-
-    def rows(self, array: str, wanted: Sequence[int]) -> NDArray[np.float32]:
-        """Read some rows of an array."""
-        shape = self.index.counts.shapes()[Bundle._fields.index(array)]
-        out = np.empty((len(wanted), *shape[1:]), np.float32)
-        _, photographs, _ = self._stretch(0, array)
-        passes, at = np.divmod(np.array(wanted, np.int64), photographs)
-        stretches = [self._stretch(n, array)[0] for n in range(len(self.index.shards))]
-        numbers = np.searchsorted([s.first for s in stretches], at, "right") - 1
-        for number in np.unique(numbers).tolist():
-            of_shard = np.flatnonzero(numbers == number)
-            stretch = stretches[number]
-            own = passes[of_shard] * stretch.photographs + at[of_shard] - stretch.first
-            out[of_shard] = self._shard(number).rows(array, own.tolist())
-        return out
-
-    def damaged(self, workers: int | None) -> Iterator[str]:
-        """Name the places whose bytes do not have their checksums."""
-        for number, shard in enumerate(self.index.shards):
-            for place in self._shard(number).damaged(workers):
-                yield f"{shard.file}: {place}"
-
-    def differing(self, job: Job, workers: int | None) -> Iterator[str]:
-        """Name the places that are not what a job makes."""
-        count = len(self.index.shards)
-        for number, shard in enumerate(self.index.shards):
-            for place in self._shard(number).differing(job.cut(number, count), workers):
-                yield f"{shard.file}: {place}"
+        for shard in self.shards:
+            path = folder / shard.file
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: no such shard, though the index lists it")
+            size = path.stat().st_size
+            if size != shard.bytes:
+                raise ValueError(
+                    f"{shard.file} has {size:,} bytes, but the index says {shard.bytes:,}"
+                )
+            if checksum_of(path) != shard.trailer_crc32:
+                raise ValueError(f"{shard.file} is not the shard that the index lists")
 
 
 def new_index(
@@ -295,3 +208,37 @@ def new_index(
 ) -> Index:
     """Make the index of shards that this version wrote."""
     return Index(_core.__version__, kind, options, digest, photographs, tuple(shards))
+
+
+def numbered(stem: str, shard: int, shards: int) -> str:
+    """Return the name of a shard's file."""
+    return f"{stem}-{shard:05}-of-{shards:05}.pkl"
+
+
+def is_index(file: IO[bytes]) -> bool:
+    """Whether a file lists shards, if it is any of ours: no pickle begins as JSON does."""
+    file.seek(0)
+    return file.read(1) == b"{"
+
+
+def _whole(value: object) -> int:
+    """Return a number of an index. Raises TypeError for what is no whole number."""
+    if type(value) is not int or value < 0:
+        raise TypeError
+    return value
+
+
+def _text(value: object) -> str:
+    """Return a text of an index. Raises TypeError for what is none that can be printed."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise TypeError
+    return value
+
+
+def _shard(entry: dict[str, Any]) -> Shard:
+    train, test = (
+        Stretch(_whole(entry[part]["first"]), _whole(entry[part]["photographs"]))
+        for part in PREFIXES
+    )
+    checksum = _text(entry["trailer_crc32"])
+    return Shard(_text(entry["file"]), _whole(entry["bytes"]), checksum, train, test)

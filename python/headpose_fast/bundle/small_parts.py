@@ -62,7 +62,7 @@ class StoredPart(NamedTuple):
             path,
             self.offsets[2:][photographs],
             self.lengths[2:][photographs],
-            sizes_of(self.crops)[photographs],
+            sizes_of(self.crops[photographs]),
         )
 
     def place(self, text: int) -> str:

@@ -145,6 +145,10 @@ class SmallReader:
         self._path, self._file, self._counts = path, file, counts
         self._parts, self._length = parts, length
 
+    def use(self, file: IO[bytes]) -> None:
+        """Go on with the same file, opened again."""
+        self._file = file
+
     @cached_property
     def trailer(self) -> dict[str, Any] | None:
         """The trailer's content; None without one. Raises ValueError if it is damaged."""

@@ -36,16 +36,21 @@ def checksum_of(path: Path) -> str:
     return end[-9:-1].decode("ascii", "replace")
 
 
+def recorded(version: str, kind: str, options: Options, digest: str) -> dict[str, Any]:
+    """Return what a trailer says of a job besides the arrays, as values of JSON."""
+    return {
+        "format": _FORMAT,
+        "headpose_fast": version,
+        "kind": kind,
+        "options": options.recorded(),
+        "database": digest,
+    }
+
+
 def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
     """Make the trailer of a job's bundle, whose kind describes its arrays in values of JSON."""
-    content = {
-        "format": _FORMAT,
-        "headpose_fast": _core.__version__,
-        "kind": kind,
-        "options": job.options.recorded(),
-        "database": job.digest,
-        "arrays": dict(arrays),
-    }
+    content = recorded(_core.__version__, kind, job.options, job.digest)
+    content["arrays"] = dict(arrays)
     if job.shard is not None:
         content["shard"] = list(job.shard)
     text = json.dumps(content, separators=(",", ":")).encode()

@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
     text = "Show what is in a bundle: shapes, options, seed, poses, values."
     made = arguments.new_parser("inspect", text, _EXAMPLES)
     add = arguments.adder(made)
-    add("file", arguments.path, "FILE", "the bundle, or a file of the original script")
+    text = "the bundle, the index of shards, or a file of the original script"
+    add("file", arguments.path, "FILE", text)
     text = "draw samples of all poses, and a photograph with its crops if the database is found"
     add("--picture", arguments.png, "FILE.png", text)
     text = "list the photograph, labels and crop of every sample"

@@ -13,7 +13,7 @@ from headpose_fast.cli import arguments, databases
 from headpose_fast.cli.talk import print_result, say
 from headpose_fast.cli.upload import send
 from headpose_fast.database.splits import test_with
-from headpose_fast.samples.options import MOST_SEED, SIZES, sample_size
+from headpose_fast.samples.options import MOST_SEED, MOST_SHARDS, SIZES, sample_size
 
 if TYPE_CHECKING:
     from headpose_fast.pipeline import Prepared
@@ -40,6 +40,7 @@ examples:
   headpose-fast --pickle small                the same samples in a twentieth of the size
   headpose-fast --split unknown:7             test on person 7, train on all others
   headpose-fast --upload s3://my-bucket/headpose/datasets
+  headpose-fast --shards 64 --output s3://my-bucket/headpose/shards
 """
 
 
@@ -57,8 +58,13 @@ def parser() -> argparse.ArgumentParser:
     text = "another size for the samples in pixels, with the same proportions, such as 224x224"
     add("--size", arguments.size, "WxH", text)
     databases.add_database(made)
-    text = "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: current folder)"
+    text = (
+        "file to write, or folder for HeadPoseData_trn_test_xN_py2.pkl (default: current folder); "
+        "with --shards: folder, s3://BUCKET/FOLDER, or either with NAME.json"
+    )
     add("--output", arguments.path, "PATH", text)
+    text = "write N files, each a stretch of the photographs, and NAME.json, which lists them"
+    add("--shards", arguments.integer(1, MOST_SHARDS), "N", text)
     seed = arguments.integer(0, MOST_SEED)
     add("--seed", seed, "N", "seed of the random crops", default=0)
     databases.add_split(made)
@@ -93,7 +99,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             say("note: --pickle small makes a file a twentieth the size, also for any Python")
         databases.note_unpublished(prepared.digest, options)
     if options.upload is None:
-        return print_result(prepared.path, asdict(prepared), options)
+        return print_result(prepared.address or prepared.path, asdict(prepared), options)
     status = 0 if options.json else print_result(prepared.path, {}, options)
     return _send(prepared, options) or status
 
@@ -108,6 +114,22 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
     if options.upload_args and options.upload is None:
         parser.error("--upload-args needs --upload")
     arguments.require_once(options, parser)
+    if options.output is not None and options.output.startswith("s3://"):
+        _require_bucket(options, parser)
+
+
+def _require_bucket(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End with a usage error if shards cannot be written to the bucket of --output."""
+    if options.shards is None:
+        parser.error("--output s3://... needs --shards; for one file there is --upload")
+    if options.upload is not None:
+        parser.error("--upload sends files from this machine, but --output is in a bucket already")
+    from headpose_fast.stores.addresses import folder_of
+
+    try:
+        folder_of(options.output, "index.json")
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _send(prepared: Prepared, options: argparse.Namespace) -> int:
@@ -134,9 +156,18 @@ def _summary(prepared: Prepared) -> str:
         f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}\n"
         f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
         f"seed {prepared.seed}, pickle kind {prepared.kind}\n"
-        f"{'replaced' if prepared.replaced else 'wrote'} {prepared.path}: "
-        f"{prepared.size:,} bytes in {prepared.seconds:.1f} s"
+        f"{'replaced' if prepared.replaced else 'wrote'} {prepared.address or prepared.path}: "
+        f"{_shards(prepared)}{prepared.size:,} bytes in {prepared.seconds:.1f} s"
     )
+
+
+def _shards(prepared: Prepared) -> str:
+    """Say how many shards there are, and how many were there before."""
+    if prepared.shards is None:
+        return ""
+    found = prepared.shards_found
+    there = f" ({found:,} of them were there already)" if found else ""
+    return f"{prepared.shards:,} shard{'s' if prepared.shards > 1 else ''}{there}, "
 
 
 def _sides(prepared: Prepared) -> str:

@@ -18,10 +18,10 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    text = "Upload a bundle to S3, and check what arrived."
+    text = "Upload a bundle, or shards and their index, to S3, and check what arrived."
     made = arguments.new_parser("upload", text, _EXAMPLES)
     add = arguments.adder(made)
-    add("file", arguments.path, "FILE", "the bundle")
+    add("file", arguments.path, "FILE", "the bundle, or the index of shards")
     text = "s3://bucket/folder, or s3://bucket/name.pkl to give the object another name"
     add("address", arguments.address, "ADDRESS", text)
     arguments.add_upload_args(made)
@@ -39,7 +39,7 @@ def send(
     file: str | Path, address: str, options: argparse.Namespace, facts: Mapping[str, object]
 ) -> int:
     """Upload a file and print the object's address."""
-    from headpose_fast.stores.s3 import upload
+    from headpose_fast.stores.uploading import upload
 
     extra_args = dict(options.upload_args or ())
     uploaded = upload(file, address, extra_args=extra_args, progress=not options.quiet)

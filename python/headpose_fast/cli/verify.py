@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     text = "Check every byte of a bundle by its checksums, and with --input by rendering it again."
     made = arguments.new_parser("verify", text, _EXAMPLES)
     add = arguments.adder(made)
-    add("file", arguments.path, "FILE", "the bundle")
+    add("file", arguments.path, "FILE", "the bundle, or the index of shards")
     text = "the database it was made from; all samples are rendered again and compared"
     add("--input", arguments.path, "PATH", text)
     arguments.add_workers(made)

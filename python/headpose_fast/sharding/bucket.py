@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from headpose_fast.bundle.shards import Index, Shard
-from headpose_fast.sharding.destinations import identity
-from headpose_fast.sharding.planning import Task
+from headpose_fast.bundle.shards import Shard
+from headpose_fast.sharding.destinations import identity, identity_of_job
+from headpose_fast.sharding.planning import Plan, Task
+from headpose_fast.stores.addresses import Destination as Address
 from headpose_fast.stores.addresses import destination
-from headpose_fast.stores.objects import delete, described, etag_of, read
-from headpose_fast.stores.s3 import upload
-
-#: Of an index.
-_MOST_INDEX_BYTES = 1 << 28
+from headpose_fast.stores.objects import Objects, etag_of
+from headpose_fast.stores.s3 import send_file
 
 #: In an object's metadata: what it follows from, its ETag, and its trailer's checksum.
 _IDENTITY, _ETAG, _CHECKSUM = "headpose-fast-job", "headpose-fast-etag", "headpose-fast-trailer"
@@ -24,24 +22,34 @@ class Bucket:
     """A folder of a bucket. Shards are written to the folder for temporary files first."""
 
     def __init__(self, address: str) -> None:
-        """Keep its address, `s3://bucket/folder`. Raises ValueError if it is malformed."""
-        destination(address, "index.json")
-        self.address = address.rstrip("/")
+        """Keep its address, `s3://bucket/folder`."""
+        self.address = address
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._asked: Objects | None = None
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave out the folder of this process."""
-        return {"address": self.address, "_folder": None}
+    def __reduce__(self) -> tuple[type[Bucket], tuple[str]]:
+        """Leave out what is of this process: the folder and the client."""
+        return Bucket, (self.address,)
+
+    def _of(self, name: str) -> Address:
+        return destination(self.address, name)
+
+    @property
+    def _objects(self) -> Objects:
+        if self._asked is None:
+            self._asked = Objects()
+        return self._asked
 
     def there(self, task: Task, workers: int | None) -> Shard | None:  # noqa: ARG002
         """Ask for an object that was made by the same task and has not changed since."""
-        found = described(f"{self.address}/{task.name}")
+        found = self._objects.found(self._of(task.name))
         if found is None or found.metadata.get(_IDENTITY) != identity(task):
             return None
-        if found.metadata.get(_ETAG) != found.etag:
+        if found.etag not in (None, found.metadata.get(_ETAG)):
             return None
-        checksum = found.metadata.get(_CHECKSUM, "")
-        return Shard(task.name, found.size, checksum, task.train, task.test)
+        return Shard(
+            task.name, found.size, found.metadata.get(_CHECKSUM, ""), task.train, task.test
+        )
 
     def file(self, name: str) -> Path:
         """Return a path in the folder for temporary files."""
@@ -49,42 +57,49 @@ class Bucket:
             self._folder = tempfile.TemporaryDirectory(prefix="headpose-fast-")
         return Path(self._folder.name) / name
 
-    def keep(self, task: Task, shard: Shard) -> None:
+    def keep(self, task: Task, shard: Shard, poll: Callable[[], object]) -> None:
         """Upload a shard that was written, check what arrived, and delete the file."""
-        path = self.file(task.name)
-        metadata = {
-            _IDENTITY: identity(task),
-            _ETAG: etag_of(path),
-            _CHECKSUM: shard.trailer_crc32,
-        }
-        try:
-            upload(path, f"{self.address}/{task.name}", extra_args={"Metadata": metadata})
-        finally:
-            path.unlink()
+        metadata = {_IDENTITY: identity(task), _CHECKSUM: shard.trailer_crc32}
+        self._send(task.name, metadata, poll)
 
-    def index(self, name: str) -> Index | None:
-        """Read an index that is there."""
-        content = read(f"{self.address}/{name}", _MOST_INDEX_BYTES)
-        try:
-            return None if content is None else Index.parse(content)
-        except ValueError:
-            return None
+    def _send(self, name: str, metadata: dict[str, str], poll: Callable[[], object]) -> None:
+        def polled(done: int, total: int) -> None:  # noqa: ARG001
+            poll()
 
-    def write_index(self, name: str, content: bytes, *, sync: bool) -> None:  # noqa: ARG002
-        """Upload an index."""
         path = self.file(name)
-        path.write_bytes(content)
         try:
-            upload(path, f"{self.address}/{name}")
+            metadata[_ETAG] = etag_of(path)
+            send_file(
+                path,
+                self._of(name),
+                extra_args={"Metadata": metadata},
+                progress=polled,
+            )
         finally:
             path.unlink()
-            os.rmdir(path.parent)  # noqa: PTH106
-            self._folder = None
+
+    def before(self, plan: Plan) -> bool | None:
+        """Ask for the index, and what job it is of."""
+        address = self._of(plan.name)
+        self._objects.require_bucket(address)
+        found = self._objects.found(address)
+        return None if found is None else found.metadata.get(_IDENTITY) == identity_of_job(plan)
+
+    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:  # noqa: ARG002
+        """Upload an index."""
+        self.file(plan.name).write_bytes(content)
+        self._send(plan.name, {_IDENTITY: identity_of_job(plan)}, lambda: None)
 
     def drop_index(self, name: str) -> None:
         """Delete an index."""
-        delete(f"{self.address}/{name}")
+        self._objects.delete(self._of(name))
 
     def place(self, name: str) -> tuple[Path, str | None]:
         """Return its name and address."""
-        return Path(name), f"{self.address}/{name}"
+        return Path(name), str(self._of(name))
+
+    def close(self) -> None:
+        """Delete the folder for temporary files."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None

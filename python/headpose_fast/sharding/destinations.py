@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from headpose_fast import _core
 from headpose_fast.bundle.forms import reading
 from headpose_fast.bundle.shards import Index, Shard
+from headpose_fast.bundle.trailer import recorded
 from headpose_fast.errors import BundleError
-from headpose_fast.output import output_file, require_writable
-from headpose_fast.sharding.planning import Task
+from headpose_fast.output import output_file, require_writable, write_all
+from headpose_fast.sharding.planning import Plan, Task
 
 
 class Destination(Protocol):
@@ -25,20 +26,26 @@ class Destination(Protocol):
     def file(self, name: str) -> Path:
         """Return where a file is written to, before `keep` brings it to its place."""
 
-    def keep(self, task: Task, shard: Shard) -> None:
-        """Bring a shard that was written to its place."""
+    def keep(self, task: Task, shard: Shard, poll: Callable[[], object]) -> None:
+        """Bring a shard that was written to its place.
 
-    def index(self, name: str) -> Index | None:
-        """Read an index that is there."""
+        `poll` is called from time to time; what it raises ends this and leaves nothing behind.
+        """
 
-    def write_index(self, name: str, content: bytes, *, sync: bool) -> None:
-        """Write an index, complete or not at all."""
+    def before(self, plan: Plan) -> bool | None:
+        """Whether there is an index of a plan's job; None if there is nothing of that name."""
+
+    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:
+        """Write a plan's index, complete or not at all."""
 
     def drop_index(self, name: str) -> None:
         """Delete an index, whose shards are about to be replaced."""
 
     def place(self, name: str) -> tuple[Path, str | None]:
         """Return the path and the address of a file; of one in a bucket the path is its name."""
+
+    def close(self) -> None:
+        """Delete what is temporary."""
 
 
 class Folder:
@@ -63,23 +70,30 @@ class Folder:
         return Shard.of(path, task.train, task.test)
 
     def file(self, name: str) -> Path:
-        """Return the file's path."""
+        """Return the file's path. Raises OSError if it cannot be written there."""
+        require_writable(self.path / name)
         return self.path / name
 
-    def keep(self, task: Task, shard: Shard) -> None:
+    def keep(self, task: Task, shard: Shard, poll: Callable[[], object]) -> None:
         """Do nothing: it is in its place."""
 
-    def index(self, name: str) -> Index | None:
+    def before(self, plan: Plan) -> bool | None:
         """Read an index that is there."""
+        path = self.path / plan.name
+        require_writable(path)
         try:
-            return Index.parse((self.path / name).read_bytes())
-        except (FileNotFoundError, ValueError):
+            with path.open("rb") as file:
+                found = Index.read(file)
+        except FileNotFoundError:
             return None
+        except ValueError:
+            return False
+        return plan.index(found.shards) == found
 
-    def write_index(self, name: str, content: bytes, *, sync: bool) -> None:
+    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:
         """Write an index, complete or not at all."""
-        with output_file(self.path / name, len(content), sync=sync) as (_, file):
-            file.write(content)
+        with output_file(self.path / plan.name, len(content), sync=sync) as (_, file):
+            write_all(file, content)
 
     def drop_index(self, name: str) -> None:
         """Delete an index."""
@@ -89,44 +103,28 @@ class Folder:
         """Return the file's path."""
         return self.path / name, None
 
-
-def destination_for(output: str | os.PathLike[str] | None, name: str) -> tuple[Destination, str]:
-    """Return where shards go, and the name of their index.
-
-    Args:
-        output: A folder, a path that ends in `.json`, an address; None for the current folder.
-        name: Of the index in a folder, without `.json`.
-
-    Raises OSError if nothing can be written there, ValueError for a malformed address.
-
-    """
-    if isinstance(output, str) and "://" in output:
-        from headpose_fast.sharding.bucket import Bucket
-
-        return Bucket(output), f"{name}.json"
-    path = Path() if output is None else Path(output)
-    if path.suffix == ".json":
-        require_writable(path)
-        return Folder(path.parent), path.name
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder to write shards to")
-    return Folder(path), f"{name}.json"
+    def close(self) -> None:
+        """Do nothing: nothing is temporary."""
 
 
 def is_of(task: Task, trailer: dict[str, object]) -> bool:
     """Whether a trailer is that of a task's shard, written by this version."""
-    expected = {
-        "headpose_fast": _core.__version__,
-        "kind": task.kind,
-        "options": task.options.recorded(),
-        "database": task.digest,
-        "shard": [task.shard, task.shards],
-    }
+    expected = recorded(_core.__version__, task.kind, task.options, task.digest)
+    expected["shard"] = [task.shard, task.shards]
     return {name: trailer.get(name) for name in expected} == expected
 
 
 def identity(task: Task) -> str:
     """Hash what a shard follows from: the same for the same bytes."""
-    of = [_core.__version__, task.kind, task.options.recorded(), task.options.size, task.digest]
-    text = json.dumps([*of, task.shard, task.shards])
+    return _hashed(task, task.shard)
+
+
+def identity_of_job(plan: Plan) -> str:
+    """Hash what all shards and their index follow from."""
+    return _hashed(plan, None)
+
+
+def _hashed(of: Task | Plan, shard: int | None) -> str:
+    facts = recorded(_core.__version__, of.kind, of.options, of.digest)
+    text = json.dumps([facts, of.options.size, shard, of.shards])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,6 +10,7 @@ from headpose_fast.bundle.shards import Shard
 from headpose_fast.bundle.writing import Written, write_bundle
 from headpose_fast.database.databases import Database
 from headpose_fast.database.photographs import Photograph
+from headpose_fast.job import Job
 from headpose_fast.progress import Progress
 from headpose_fast.samples.options import Options
 from headpose_fast.sharding.destinations import Destination
@@ -54,16 +55,31 @@ def make_shard(
     progress: Callable[[int], object],
 ) -> Made:
     """Make a shard of its photographs, unless it is there: the same task makes the same bytes."""
-    there = destination.there(task, workers)
-    if there is not None:
-        return Made(task.shard, there, found=True)
+    try:
+        there = destination.there(task, workers)
+        if there is not None:
+            return Made(task.shard, there, found=True)
+        job = task.job(train, test)
+        shard = write_shard(task, job, destination, workers=workers, sync=sync, progress=progress)
+        destination.keep(task, shard, lambda: None)
+        return Made(task.shard, shard, found=False)
+    finally:
+        destination.close()
+
+
+def write_shard(
+    task: Task,
+    job: Job,
+    destination: Destination,
+    *,
+    workers: int | None,
+    sync: bool,
+    progress: Callable[[int], object],
+) -> Shard:
+    """Write a shard's file, which the destination has yet to keep."""
     file = destination.file(task.name)
-    write_bundle(
-        task.job(train, test), task.kind, file, workers=workers, sync=sync, progress=progress
-    )
-    shard = Shard.of(file, task.train, task.test)
-    destination.keep(task, shard)
-    return Made(task.shard, shard, found=False)
+    write_bundle(job, task.kind, file, workers=workers, sync=sync, progress=progress)
+    return Shard.of(file, task.train, task.test)
 
 
 def write_shards(
@@ -86,17 +102,24 @@ def write_shards(
     if writing fails; finished shards stay.
     """
     plan = Plan.make(database, digest, options, kind, shards, name)
-    before = destination.index(name)
-    if before is not None and plan.index(before.shards) != before:
-        # Its shards are about to be replaced.
-        destination.drop_index(name)
     samples = plan.samples
-    run = engine.run(
-        plan, destination, workers=workers, sync=sync, progress=lambda done: progress(done, samples)
-    )
-    made = sorted(run)
-    content = plan.index([each.shard for each in made]).content()
-    destination.write_index(name, content, sync=sync)
+    try:
+        before = destination.before(plan)
+        if before is False:
+            # Its shards are about to be replaced.
+            destination.drop_index(name)
+        run = engine.run(
+            plan,
+            destination,
+            workers=workers,
+            sync=sync,
+            progress=lambda done: progress(done, samples),
+        )
+        made = sorted(run)
+        content = plan.index([each.shard for each in made]).content()
+        destination.write_index(plan, content, sync=sync)
+    finally:
+        destination.close()
     progress(samples, samples)
     path, address = destination.place(name)
     return Written(
@@ -108,14 +131,3 @@ def write_shards(
         train=plan.train,
         test=plan.test,
     )
-
-
-def engine_for(ray: str | bool) -> Engine:
-    """Return what runs tasks: this process, or a Ray cluster by its address."""
-    if ray:
-        from headpose_fast.sharding.on_ray import OnRay
-
-        return OnRay(None if ray is True else ray)
-    from headpose_fast.sharding.local import Local
-
-    return Local()

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Counts
 from headpose_fast.bundle.kinds import Kind
-from headpose_fast.bundle.shards import Index, Shard, Stretch, new_index
+from headpose_fast.bundle.shards import Index, Shard, Stretch, new_index, numbered
 from headpose_fast.database.databases import Database
 from headpose_fast.database.photographs import Photograph
 from headpose_fast.errors import DatabaseError
 from headpose_fast.job import Job, Part, require_parts, shard_bounds
 from headpose_fast.samples.options import Options
 from headpose_fast.samples.rendering import plan_states, plan_stretch
+
+#: States of the stream of random numbers that a plan keeps, of 2.5 KB each.
+_MOST_STATES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +92,14 @@ class Plan:
         """Split a database, and draw all crops once.
 
         Raises DatabaseError if a part would be empty, a shard would have nothing of it, or a face
-        box allows no crop.
+        box allows no crop; ValueError for too many shards.
         """
+        passes = options.num_data_aug + options.num_data_aug_val
+        if shards * passes > _MOST_STATES:
+            raise ValueError(
+                f"{shards:,} shards are too many for {passes:,} passes: "
+                f"ask for at most {_MOST_STATES // passes:,}"
+            )
         train, test = database.split(options.test_persons, options.test_series)
         require_parts(database, train, test)
         fewest = min(len(train), len(test))
@@ -118,7 +127,6 @@ class Plan:
 
     def task(self, shard: int) -> Task:
         """Return what it takes to make a shard."""
-        stem, of = Path(self.name).stem, len(f"{self.shards:05}")
         return Task(
             self.kind,
             self.options,
@@ -129,7 +137,7 @@ class Plan:
             _stretch(self.test, shard, self.shards),
             self.train_states[:, shard],
             self.test_states[:, shard],
-            f"{stem}-{shard:0{of}}-of-{self.shards:0{of}}.pkl",
+            numbered(Path(self.name).stem, shard, self.shards),
         )
 
     def index(self, shards: Sequence[Shard]) -> Index:

@@ -41,6 +41,21 @@ def destination(address: str, name: str) -> Destination:
     return Destination(bucket, key)
 
 
+def folder_of(address: str, name: str) -> tuple[str, str]:
+    """Return the folder for files in a bucket, and the name of the one that lists them.
+
+    The address is the folder, or ends in the name, with `.json`, that is used instead of `name`.
+    Raises ValueError if it is malformed.
+    """
+    folder, _, last = address.rpartition("/")
+    if last.endswith(".pkl"):
+        raise ValueError(f"{address!r} is not a folder, such as s3://bucket/folder")
+    if not last.endswith(".json") or folder == "s3:/":
+        folder, last = address.removesuffix("/"), name
+    destination(folder, last)
+    return folder, last
+
+
 def extra_arg(text: str) -> tuple[str, Any]:
     """Parse `KEY=VALUE`, an argument of boto3's uploads; the value of Metadata is `a=1,b=2`.
 

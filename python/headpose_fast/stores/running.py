@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from headpose_fast.errors import UploadError
 from headpose_fast.stores.addresses import Destination
+from headpose_fast.stores.objects import joined_etag
 
 #: What answers must contain. A server that is not a store may answer too.
 _NEEDED = {
@@ -98,10 +99,8 @@ class Running:
         """Return the ETag that S3 makes from the MD5s, if they were sent."""
         if not self._digests:
             return None
-        if 0 in self._digests:
-            return self._digests[0].hex()
-        parts = b"".join(digest for _, digest in sorted(self._digests.items()))
-        return f"{hashlib.md5(parts, usedforsecurity=False).hexdigest()}-{len(self._digests)}"
+        digests = [digest for _, digest in sorted(self._digests.items())]
+        return joined_etag(digests, in_parts=0 not in self._digests)
 
     def remains(self) -> str:
         """Say how to delete an upload that could not be aborted, if there is one."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from headpose_fast.bundle.arrays import Bundle, Counts
 from headpose_fast.bundle.forms import reading
+from headpose_fast.bundle.sharded_reading import ShardedReader
 from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
 from headpose_fast.database.names import PANS, TILTS
 from headpose_fast.errors import BundleError
@@ -53,7 +54,7 @@ class Inspection:
     """What `inspect` found in a bundle."""
 
     path: Path
-    #: Bytes in the file.
+    #: Bytes in the file, or in all shards of an index.
     size: int
     #: `original` for a file of the original script.
     kind: str
@@ -67,6 +68,8 @@ class Inspection:
     database: str | None
     #: Which shard of how many it is, from 0; None for one that has all samples.
     shard: list[int] | None
+    #: Number of shards that an index lists; None for one file.
+    shards: int | None
     #: Value ranges by array.
     values: dict[str, Values]
     #: The poses that occur, by `train` and `test`, then by tilt and pan in degrees.
@@ -95,6 +98,7 @@ class Inspection:
             "options": self.options,
             "database": self.database,
             "shard": self.shard,
+            "shards": self.shards,
             "published": self.published,
             "arrays": {
                 name: {"shape": list(self.shapes[name]), **vars(self.values[name])}
@@ -112,7 +116,8 @@ class Inspection:
 
     def __str__(self) -> str:
         """Describe all of it in lines of at most 100 characters, but for long names and options."""
-        lines = [f"{plain(self.path)}: {self.size:,} bytes, {self.origin}"]
+        shards = "" if self.shards is None else f" in {self.shards:,} shards"
+        lines = [f"{plain(self.path)}: {self.size:,} bytes{shards}, {self.origin}"]
         if self.options is None or self.database is None:
             lines.append("options, seed and database unknown: the file has no trailer")
         else:
@@ -163,13 +168,13 @@ def _table(poses: dict[tuple[int, int], PoseRows]) -> Iterator[str]:
 
 
 def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) -> Inspection:
-    """Look into a bundle of any kind, or a file of the original script, without unpickling it.
+    """Look into a bundle, shards, or a file of the original script, without unpickling it.
 
     All of it is read once, in pieces of a few megabytes.
 
     Args:
-        path: The file.
-        progress: Called from time to time with the bytes read and the file's size; True for a
+        path: The file, or the index of shards.
+        progress: Called from time to time with the bytes read and the size of all; True for a
             progress bar in a terminal or notebook.
 
     Raises:
@@ -180,7 +185,7 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
     """
     path = Path(path)
     with reading(path) as reader, bar("inspect", "B", progress) as report:
-        size = path.stat().st_size
+        size = reader.size if isinstance(reader, ShardedReader) else path.stat().st_size
         shapes: dict[str, tuple[int, ...]] = {}
         ranges = {name: _Range() for name in Bundle._fields}
         counts = {f"{prefix}_output": _PoseCount() for prefix in PREFIXES.values()}
@@ -202,6 +207,7 @@ def inspect(path: str | os.PathLike[str], *, progress: Progress | bool = False) 
             options=trailer.get("options"),
             database=trailer.get("database"),
             shard=trailer.get("shard"),
+            shards=trailer.get("shards"),
             values={name: values.result() for name, values in ranges.items()},
             poses={part: count.poses() for part, count in by_part.items()},
             other_labels={part: count.others for part, count in by_part.items()},

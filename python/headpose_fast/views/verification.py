@@ -39,7 +39,7 @@ def verify(
     With the database, all samples are also rendered again and compared to the bit.
 
     Args:
-        path: The bundle.
+        path: The bundle, or the index of shards.
         input: The database that it was made from: archive, folder or address.
         workers: Number of threads; None for one per core that this process may use.
         limits: Limits on what the database may demand; None for `Limits()`.
