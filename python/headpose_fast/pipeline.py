@@ -196,7 +196,8 @@ def _writer(
             raise ValueError("ray needs a number of shards")
         return partial(_write_one, target_path(output, f"{name}.pkl", Path(source)))
     from headpose_fast.sharding.destinations import destination_for
-    from headpose_fast.sharding.making import engine_for, write_shards
+    from headpose_fast.sharding.engines import engine_for
+    from headpose_fast.sharding.making import write_shards
 
     destination, index_name = destination_for(output, name)
     return partial(write_shards, destination, index_name, shards, engine_for(ray))

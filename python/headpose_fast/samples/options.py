@@ -21,6 +21,9 @@ MOST_SEED = 2**32 - 1
 #: Most pixels on a side of a sample: a dozen samples, then of 3 MB each, are in memory at once.
 MOST_SIDE = 512
 
+#: Most bundles that a job is divided into: their names have five digits.
+MOST_SHARDS = 9999
+
 #: Most threads that a caller may request.
 MOST_WORKERS = 1024
 

@@ -108,14 +108,3 @@ def write_shards(
         train=plan.train,
         test=plan.test,
     )
-
-
-def engine_for(ray: str | bool) -> Engine:
-    """Return what runs tasks: this process, or a Ray cluster by its address."""
-    if ray:
-        from headpose_fast.sharding.on_ray import OnRay
-
-        return OnRay(None if ray is True else ray)
-    from headpose_fast.sharding.local import Local
-
-    return Local()
