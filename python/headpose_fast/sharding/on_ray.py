@@ -3,7 +3,9 @@
 # ruff: noqa: ANN401 (Ray need not be there, so its objects are of no known type)
 from __future__ import annotations
 
+import logging
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ _RETRIES = 3
 #: Tasks that are submitted for each that the cluster can run: the next one is there in time.
 _AHEAD = 2
 
-#: Seconds that cancelled tasks have to delete what they did not finish.
+#: Seconds that a cluster has to answer, and cancelled tasks to delete what they did not finish.
 _PATIENCE = 10.0
 
 #: Stands for a path: of a photograph whose bytes are in the object store.
@@ -97,12 +99,23 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _require_answer(address)
     with _same_sigterm():
-        ray.init(address, logging_level="error", log_to_driver=False, include_dashboard=False)
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise ConnectionError if nothing is at `host:port`, where Ray would try for five minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "://" not in host:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        except OSError as error:
+            raise ConnectionError(f"{address}: no Ray cluster answers there: {error}") from None
 
 
 @contextmanager
