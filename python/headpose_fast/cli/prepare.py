@@ -74,6 +74,19 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
     databases.add_allow_incomplete(made)
+    shards = arguments.integer(1, MOST_SHARDS)
+    text = "write this many files that are bundles themselves, and one that lists them"
+    add("--shards", shards, "N", text)
+    made.add_argument(
+        "--ray",
+        nargs="?",
+        const=True,
+        default=False,
+        type=arguments.path,
+        metavar="ADDRESS",
+        help="make the shards on the Ray cluster of this address, or on one that Ray finds or "
+        "starts here; --workers is then the number of CPUs of each task (default: 1)",
+    )
     flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
     text = "upload the finished file to this folder, s3://bucket/folder"
     add("--upload", arguments.address, "ADDRESS", text)
@@ -113,6 +126,10 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
         parser.error(str(error))
     if options.upload_args and options.upload is None:
         parser.error("--upload-args needs --upload")
+    if options.ray and options.shards is None:
+        parser.error("--ray needs --shards")
+    if options.upload and options.shards is not None:
+        parser.error("--upload sends one file; for shards, --output s3://BUCKET/FOLDER")
     arguments.require_once(options, parser)
     if options.output is not None and options.output.startswith("s3://"):
         _require_bucket(options, parser)
