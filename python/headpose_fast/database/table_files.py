@@ -112,7 +112,9 @@ def read_parquet(path: Path, own: Mapping[str, str], bad: Bad) -> Iterator[Batch
                 columns = {name: batch[header[i]].to_pylist() for name, i in wanted.items()}
                 yield Batch(lines, columns)
                 first += batch.num_rows
-    except ArrowException as error:
+    except DatabaseError:
+        raise
+    except (ArrowException, OSError, ValueError) as error:
         raise DatabaseError([f"{path}: not a Parquet file that can be read: {error}"]) from None
 
 
