@@ -178,7 +178,8 @@ class _Reader:
         elif not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
             self.bad(line, f"photograph is {_shown(name)}, which is not text in UTF-8")
         elif not self._absolute_paths and not is_object(name):
-            if os.path.isabs(name) or os.path.splitdrive(name)[0]:  # noqa: PTH117
+            # On Windows a path without a drive counts as relative.
+            if name.startswith(("/", os.sep)) or os.path.splitdrive(name)[0]:
                 self.bad(line, f"{_shown(name)} is absolute, which --absolute-paths allows")
             elif ".." in name and _leaves(name):
                 self.bad(
