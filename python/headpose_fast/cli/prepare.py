@@ -80,9 +80,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
     databases.add_allow_incomplete(made)
-    shards = arguments.integer(1, MOST_SHARDS)
-    text = "write this many files that are bundles themselves, and one that lists them"
-    add("--shards", shards, "N", text)
     made.add_argument(
         "--ray",
         nargs="?",
