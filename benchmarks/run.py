@@ -26,6 +26,7 @@ import numpy as np
 from loading import loading
 from measure import Command, alternate, measure, table
 from stages import render, stages
+from training import figures as training
 
 import headpose_fast
 from headpose_fast.sources.sample import sample_database
@@ -131,6 +132,9 @@ def main() -> None:
         print(f"{loading(archive, folder)}\n", flush=True)
         if not options.short:
             print(table(alternate(growth(archive, folder, short=False), 1, folder)), flush=True)
+    print()
+    for line in training(archive, runs):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ use headpose_fast::resize::Resizer;
 /// Small, or the fuzzer waits for large pictures.
 const MOST_PIXELS: u64 = 1 << 16;
 
-const WIDTH: usize = 9;
+const WIDTH: usize = 17;
 const HEIGHT: usize = 7;
 
 /// Whatever is decoded is decoded to the same bytes again, and rendered to the same bits with and
@@ -36,12 +36,14 @@ pub fn run(data: &[u8]) {
     let (w, h) = (w.min(width), h.min(height));
     for (x, y) in [(0, 0), (width - w, 0), (0, height - h), (width - w, height - h)] {
         let crop = Crop { x: x as i32, y: y as i32, w: w as i32, h: h as i32 };
-        let samples = [Resizer::new(WIDTH, HEIGHT), Resizer::plain(WIDTH, HEIGHT)].map(|mut r| {
+        let samples = [1, 8, 16].map(|lanes| {
+            let mut r = Resizer::with_lanes(WIDTH, HEIGHT, lanes);
             let mut sample = vec![f32::NAN; 3 * WIDTH * HEIGHT];
             r.render(&photo, crop, &mut sample);
             sample
         });
         assert_eq!(samples[0], samples[1]);
+        assert_eq!(samples[0], samples[2]);
         assert!(samples[0].iter().all(|value| (0.0..=1.001).contains(value)));
     }
 }

@@ -1,5 +1,5 @@
-//! Samples as networks take them: a crop of each of some photographs, changed by its look, as floats
-//! or bytes, in either order of planes and axes.
+//! Samples in the form that networks need: a crop of each of some photographs, changed by its look,
+//! as floats or bytes, in either order of planes and axes.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,7 +17,7 @@ use crate::threads::supervise;
 
 /// Photographs that samples are cut from.
 pub trait Pictures: Sync {
-    /// Brings one of them: by decoding it into `photo`, or from wherever it is.
+    /// Loads one of them: by decoding it into `photo`, or from wherever it is.
     ///
     /// # Errors
     /// It cannot be decoded.
@@ -47,7 +47,7 @@ impl<J: Stored> Pictures for [J] {
     }
 }
 
-/// Pictures that are decoded already.
+/// Pictures that are already decoded.
 pub struct Decoded<'a>(pub Vec<Picture<'a>>);
 
 impl Pictures for Decoded<'_> {
@@ -79,13 +79,13 @@ pub struct Wanted {
 /// The form of a sample.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// In pixels.
+    /// Its size in pixels.
     pub size: Size,
     /// Red first; else blue first.
     pub rgb: bool,
     /// Whether the three values of a pixel are neighbours (HWC); else planes are (CHW).
     pub interleaved: bool,
-    /// Of floats: what is subtracted from each channel, and what the difference is divided by.
+    /// For floats: the values subtracted from each channel, and those the difference is divided by.
     pub normal: Option<[[f32; CHANNELS]; 2]>,
 }
 
@@ -109,14 +109,14 @@ impl<'a> Out<'a> {
 /// A sample to render: its place in the batch, what it is, and where it goes.
 type Item<'a> = (usize, Wanted, Out<'a>);
 
-/// Shares of a batch that each worker takes, about.
+/// Approximate number of shares of a batch that each worker takes.
 const SHARES: usize = 4;
 
 /// Renders a batch with `workers` threads; a single one is the caller's.
 ///
 /// # Errors
-/// Photographs that cannot be decoded or that a crop leaves, by the first such sample's place;
-/// cancellation.
+/// Photographs that cannot be decoded or that a crop leaves, each by the index of its first such
+/// sample; cancellation.
 ///
 /// # Panics
 /// If `out` is not as long as the samples.
@@ -172,7 +172,7 @@ pub fn render_batch<P: Pictures + ?Sized>(
     if bad.is_empty() {
         return Ok(());
     }
-    // Shares may divide the samples of a photograph: one of them is enough.
+    // Shares may divide the samples of a photograph; one error for each is enough.
     bad.sort_by_key(|(i, _)| (wanted[*i].photograph, *i));
     bad.dedup_by_key(|(i, _)| wanted[*i].photograph);
     bad.sort_by_key(|(i, _)| *i);
@@ -180,11 +180,11 @@ pub fn render_batch<P: Pictures + ?Sized>(
 }
 
 thread_local! {
-    /// Kept from batch to batch, which may be of one sample.
+    /// Kept from batch to batch, since a batch may be a single sample.
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-/// What a thread uses again and again.
+/// What a thread reuses.
 #[derive(Default)]
 struct Worker {
     decoder: PhotoDecoder,
@@ -219,7 +219,8 @@ impl Worker {
             match require_inside(*crop, picture) {
                 Ok(()) => {
                     let scratch = &mut self.scratch[..];
-                    resizer.render_rows(picture, *crop, Finish { form, look, out, scratch, ahead });
+                    let rows = Finish { form, look, out, scratch, ahead };
+                    resizer.render_rows(picture, *crop, look.mirrored, rows);
                 }
                 Err(error) => fail(*i, error),
             }
@@ -229,9 +230,9 @@ impl Worker {
 
 /// The sample after the one that is being made, if its pixels are in memory.
 ///
-/// They lie apart, and waiting for them would take as long as resizing: so they are fetched into the
-/// cache while the sample before is resized, evenly, as the processor drops what it is asked for too
-/// fast.
+/// They are scattered, and waiting for them would take as long as resizing. So they are fetched into
+/// the cache while the previous sample is resized, at an even pace, because the processor drops
+/// requests that come too fast.
 #[derive(Clone, Copy)]
 struct Ahead<'a>(Option<(Picture<'a>, Crop)>);
 
@@ -241,7 +242,7 @@ impl<'a> Ahead<'a> {
         Ahead(found.filter(|(picture, crop)| crop.is_inside(picture.width(), picture.height())))
     }
 
-    /// Fetches the share of its pixels that falls to one of `height` rows.
+    /// Fetches one of `height` equal shares of its pixels.
     #[inline(always)]
     fn fetch(self, y: usize, height: usize) {
         let Some((picture, crop)) = self.0 else { return };
@@ -255,12 +256,12 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Changes the rows of a sample by its look, brings them into its form, and puts them where they go.
+/// Changes the rows of a sample by its look, converts them to its form, and stores them.
 struct Finish<'a, 'out> {
     form: Form,
     look: &'a Look,
     out: &'a mut Out<'out>,
-    /// A row of each plane, unless they are made where they go.
+    /// A row of each plane, unless they are made in place.
     scratch: &'a mut [f32],
     ahead: Ahead<'a>,
 }
@@ -298,12 +299,10 @@ impl Rows for Finish<'_, '_> {
     }
 }
 
-/// Applies a look to a row of each plane, and normalises them.
+/// Applies a look to a row of each plane that is mirrored already if it is to be, and normalises
+/// them.
 #[inline(always)]
 fn change(rows: &mut [&mut [f32]; CHANNELS], look: &Look, form: Form) {
-    if look.mirrored {
-        rows.iter_mut().for_each(|row| row.reverse());
-    }
     if look.grey {
         let [first, green, last] = rows;
         let (red, blue) = if form.rgb { (first, last) } else { (last, first) };
@@ -328,10 +327,10 @@ fn change(rows: &mut [&mut [f32]; CHANNELS], look: &Look, form: Form) {
     }
 }
 
-/// Of red, green and blue: ITU-R BT.601, as Pillow and OpenCV have it.
+/// Weights of red, green and blue: ITU-R BT.601, as in Pillow and OpenCV.
 const LUMA: [f32; CHANNELS] = [0.299, 0.587, 0.114];
 
-/// Brings the three values of each pixel of row `y` together.
+/// Interleaves the three values of each pixel of row `y`.
 #[inline(always)]
 fn interleave<T>(
     rows: &[&mut [f32]; CHANNELS],
@@ -346,8 +345,8 @@ fn interleave<T>(
     }
 }
 
-/// Added to a value of 0..255, it leaves no room for what is behind the point: the sum is rounded
-/// to the nearest whole number, ties to even, which is its lowest byte.
+/// Added to a value in 0..255, it leaves no bits for a fraction: the sum is rounded to the nearest
+/// whole number, ties to even, which is its lowest byte.
 const WHOLE: f32 = 12_582_912.0;
 
 #[inline(always)]

@@ -1,10 +1,11 @@
-//! Photographs in little room and without loss: what kind `small` keeps of them.
+//! Compact, lossless photographs: what kind `small` stores of them.
 //!
-//! Kept is the part of a photograph that its crops cover, as three planes: blue less green, green,
-//! red less green, then each byte less the one above it, in green then less the one to its left, all
-//! modulo 256. Most bytes are near 0 then, as in a PNG file, for which `fdeflate` is made: it looks
-//! for runs of zeros only, and its codes are the same for all data, so it is fast, and its output
-//! the same on all processors. That becomes text. docs/format.md has what else was tried.
+//! That is the part of a photograph that its crops cover, as three planes: blue minus green, green,
+//! red minus green, then each byte minus the one above it, and in green then minus the one to its
+//! left, all modulo 256. Most bytes are then near 0, as in a PNG file, for which `fdeflate` is made.
+//! It looks only for runs of zeros, and its codes are the same for all data, so it is fast, and its
+//! output is the same on all processors. The result becomes text. docs/format.md says what else was
+//! tried.
 
 use std::fs::File;
 use std::io;
@@ -103,7 +104,7 @@ fn subtract(from: &mut [u8], other: &[u8]) {
     }
 }
 
-/// Makes a picture of `width` x `height` pixels from the text of [`compress`], which is decoded in
+/// Makes a picture of `width` x `height` pixels from text made by [`compress`], which is decoded in
 /// place.
 ///
 /// # Errors
@@ -171,7 +172,7 @@ impl Loops for Sums<'_> {
     }
 }
 
-/// Whether a part of a photograph is a picture, pixel by pixel.
+/// Whether a part of a photograph equals a picture, pixel by pixel.
 fn is_part(photo: &Photo, part: Crop, picture: &Photo) -> bool {
     let [x, y, width, height] = [part.x, part.y, part.w, part.h].map(|v| v as usize);
     let equal = |(channel, row): (usize, usize)| {
@@ -193,7 +194,7 @@ pub struct Compressed {
 /// thread, in order. `Break` from that, or from `keep_going`, ends it.
 ///
 /// # Errors
-/// What the system says when it starts no thread at all.
+/// The system's error if it cannot start any thread.
 pub fn compress_all<J: Stored>(
     jpegs: &[J],
     parts: &[Crop],
@@ -218,7 +219,7 @@ pub fn compress_all<J: Stored>(
 /// Finds whether a part of each photograph has the pixels of `pieces`, as [`compress_all`] does.
 ///
 /// # Errors
-/// What the system says when it starts no thread at all.
+/// The system's error if it cannot start any thread.
 pub fn compare_all<J: Stored>(
     jpegs: &[J],
     parts: &[Crop],
@@ -243,9 +244,9 @@ pub fn compare_all<J: Stored>(
     in_order(jpegs.len(), workers, keep_going, worker, consume)
 }
 
-/// Where a compressed photograph stands in a file, and its size in pixels.
+/// Where a compressed photograph is in a file, and its size in pixels.
 pub struct Piece {
-    /// Of its text in the file.
+    /// Offset of its text in the file.
     pub offset: u64,
     /// Bytes of text.
     pub length: usize,
@@ -259,7 +260,7 @@ pub struct Piece {
 pub struct Pieces {
     /// The file.
     pub file: File,
-    /// One a photograph.
+    /// One for each photograph.
     pub pieces: Vec<Piece>,
 }
 

@@ -15,7 +15,7 @@ use crate::philox::unit;
 /// seed 0 takes 338 at 1:1 and 752 at 16:9.
 const MOST_TRIPLES: u32 = 1_000_000;
 
-/// Numbers drawn between two questions whether to go on: some milliseconds.
+/// Numbers drawn between two calls of `keep_going`: some milliseconds.
 const POLL: u64 = 1 << 20;
 
 /// Crop heights are multiples of this many pixels.
@@ -142,10 +142,10 @@ impl Frame {
         Ok(())
     }
 
-    /// Says whether the face box is one, inside the picture.
+    /// Checks that the face box is not empty and is inside the picture.
     ///
     /// # Errors
-    /// It is not.
+    /// It is empty or leaves the picture.
     pub fn check_box(&self) -> Result<(), CropError> {
         let Frame { width, height, cx, cy, face_width, face_height } = *self;
         if face_width <= 0 || face_height <= 0 {
@@ -160,8 +160,9 @@ impl Frame {
         Ok(())
     }
 
-    /// Whether any crop that can be drawn is accepted. For one height the acceptable positions are
-    /// an interval on each axis, and every height in it can be drawn there, so heights suffice.
+    /// Whether any crop that can be drawn is accepted. For one height, the acceptable positions are
+    /// an interval on each axis, and every height in it can be drawn there, so checking heights is
+    /// enough.
     fn some_crop_fits(&self, ratio: AspectRatio) -> bool {
         let fits = |centre: i64, margin: i64, size: i64, crop: i64| {
             let first = (centre + margin - crop + 1).max(0);
@@ -207,8 +208,8 @@ impl Frame {
 /// Words of a [`State`].
 pub const STATE: usize = 624;
 
-/// A place in the stream of random numbers: the words that come next, from which all later ones
-/// follow (MT19937 has that many words of state).
+/// A position in the stream of random numbers: the next words, which determine all later ones
+/// (MT19937 has this many words of state).
 pub type State = [u32; STATE];
 
 /// The doubles of `numpy.random.RandomState(seed).random_sample()`.
@@ -216,7 +217,7 @@ pub type State = [u32; STATE];
 /// M. Matsumoto, T. Nishimura: Mersenne Twister (MT19937), seeded by `init_genrand`, two outputs
 /// to a double.
 struct Stream {
-    /// Words that come before those of the generator.
+    /// Words to return before those of the generator.
     first: std::vec::IntoIter<u32>,
     generator: Mt,
     drawn: u64,
@@ -227,7 +228,7 @@ impl Stream {
         Stream { first: Vec::new().into_iter(), generator: Mt::new(seed), drawn: 0 }
     }
 
-    /// Goes on at a place.
+    /// Continues from a position.
     fn at(state: &State) -> Self {
         let generator = Mt::recover(*state).expect("a state has as many words as are needed");
         Stream { first: Vec::from(*state).into_iter(), generator, drawn: 0 }
@@ -256,7 +257,7 @@ pub enum PlanError {
     /// Photographs that cannot be cropped, with their indices over all parts, ascending.
     #[error("{} photographs cannot be cropped", .0.len())]
     Photographs(Vec<(usize, CropError)>),
-    /// `keep_going` said no.
+    /// `keep_going` returned false.
     #[error("cancelled")]
     Cancelled,
 }
@@ -279,7 +280,7 @@ trait Visitor {
 }
 
 /// Draws the crops of all parts from one stream, pass-major: sample `k * n + i` of a part is pass k
-/// of photograph i of n. `keep_going` is asked now and then.
+/// of photograph i of n. `keep_going` is called now and then.
 fn walk(
     parts: &[Part<'_>],
     ratio: AspectRatio,
@@ -360,8 +361,8 @@ pub fn plan(
     Ok(crops)
 }
 
-/// Draws the same crops and keeps none: only the states of the stream where stretches of
-/// photographs begin, part by part, pass by pass.
+/// Draws the same crops, but keeps only the states of the stream where stretches of photographs
+/// begin, part by part, pass by pass.
 ///
 /// `starts` has the indices of the first photographs of each part's stretches, ascending.
 ///

@@ -1,5 +1,5 @@
 //! Drawing what a network is shown: the crop of a photograph and how the sample is changed, from
-//! nothing but a seed and a key, so that workers, order and what was drawn before do not matter.
+//! only a seed and a key, so workers, order and earlier draws do not matter.
 
 use crate::crops::{AspectRatio, Crop, CropError, Frame};
 use crate::philox::Keyed;
@@ -9,12 +9,12 @@ use crate::philox::Keyed;
 pub enum Rule {
     /// The original script's, see [`Frame::draw`].
     DeepLens(AspectRatio),
-    /// The face box, grown, and cut off at the picture's borders.
+    /// The face box, enlarged and clipped to the picture.
     Grown {
         /// The factor is drawn between these.
         factor: [f64; 2],
-        /// By how many times the factor times its width or height the box grows: at the left, top,
-        /// right and bottom.
+        /// The box grows at the left, top, right and bottom by the factor times these multiples of
+        /// its width or height.
         sides: [f64; 4],
     },
 }
@@ -30,11 +30,11 @@ pub struct Recipe {
     pub grey: f64,
     /// The values' factor is drawn between these.
     pub gain: [f64; 2],
-    /// What is added after that is drawn between these.
+    /// The number added after that is drawn between these.
     pub offset: [f64; 2],
 }
 
-/// How a sample is changed after it was resized.
+/// How a sample is changed after resizing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// Columns are reversed.
@@ -50,8 +50,8 @@ pub struct Look {
 impl Recipe {
     /// Draws for a photograph and a key.
     ///
-    /// The look comes first, always from the first four numbers, so that crops depend on their rule
-    /// alone.
+    /// The look comes first, always from the first four numbers, so that crops depend only on their
+    /// rule.
     ///
     /// # Errors
     /// The face box allows no such crop.
@@ -80,7 +80,7 @@ fn between([least, most]: [f64; 2], uniform: f64) -> f64 {
     least + uniform * (most - least)
 }
 
-/// The face box, grown by `factor` times `sides` of its width or height.
+/// The face box, enlarged by `factor` times `sides` of its width or height.
 fn grown(frame: &Frame, factor: f64, sides: [f64; 4]) -> Result<Crop, CropError> {
     frame.check_box()?;
     let Frame { width, height, cx, cy, face_width, face_height } = *frame;

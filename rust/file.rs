@@ -15,20 +15,20 @@ use crate::threads::in_parallel;
 #[cfg(target_endian = "big")]
 compile_error!("samples are written as they lie in memory, and the file is little-endian");
 
-/// How array data stands in the file.
+/// How array data is stored in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Little-endian float32.
     Raw,
-    /// The same as [`text`].
+    /// The same, encoded as [`text`].
     Text {
-        /// Blocks of a sample; its bytes must be a multiple of them.
+        /// Blocks of a sample, whose number must divide its bytes.
         blocks: usize,
     },
 }
 
 impl Encoding {
-    /// Bytes in the file for `values` floats.
+    /// Bytes in the file for this many floats.
     fn length(self, values: usize) -> usize {
         let bytes = values * size_of::<f32>();
         match self {
@@ -37,7 +37,7 @@ impl Encoding {
         }
     }
 
-    /// Has a sample drawn and encoded into `out`; `sample` is scratch for it.
+    /// Draws a sample and encodes it into `out`; `sample` is scratch space.
     fn draw(self, sample: &mut [f32], out: &mut [u8], draw: impl FnOnce(&mut [f32])) {
         match self {
             Encoding::Raw => draw(bytemuck::cast_slice_mut(out)),
@@ -49,14 +49,14 @@ impl Encoding {
     }
 }
 
-/// Creates a file that must not be there yet, and has the system set aside room for `length` bytes.
+/// Creates a file that must not exist yet, and asks the system to reserve `length` bytes.
 ///
-/// A full disk is noticed before the work, and ext4 then takes large writes in half the time: 1.3 s
-/// of system time for 2.8 GB instead of 2.3 s, on the machine of docs/performance.md.
+/// A full disk is noticed before the work starts, and large writes then take less system time:
+/// docs/performance.md.
 ///
 /// # Errors
-/// What the system reports: above all a full disk, or a file too large for the file system.
-/// Where it cannot set room aside, none is.
+/// The system's error: above all a full disk, or a file too large for the file system.
+/// Where the system cannot reserve space, none is reserved.
 pub fn create(path: &Path, length: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     if length == 0 {
@@ -84,8 +84,8 @@ fn reserve(_file: &File, _length: u64) -> io::Result<()> {
 
 /// A file that workers write to without waiting for each other.
 ///
-/// The system lets one thread at a time write to a file; the others spin meanwhile. So a worker that
-/// finds another one writing leaves its bytes to that one, and goes on rendering.
+/// The system lets only one thread at a time write to a file, and the others spin meanwhile. So a
+/// worker that finds another one writing leaves its bytes to that one, and goes on rendering.
 pub struct Output {
     file: File,
     encoding: Encoding,
@@ -96,10 +96,10 @@ pub struct Output {
 
 #[derive(Default)]
 struct Queue {
-    /// Whether a worker is writing. It goes on until nothing waits.
+    /// Whether a worker is writing. It continues until nothing is waiting.
     busy: bool,
     waiting: Vec<Piece>,
-    /// Buffers to be used again.
+    /// Buffers to reuse.
     spare: Vec<Vec<f32>>,
 }
 
@@ -110,7 +110,7 @@ struct Piece {
 }
 
 impl Output {
-    /// Pieces that may wait: the most that memory holds besides what the workers have in hand.
+    /// Pieces that may wait: the most in memory besides those that the workers are making.
     const MOST_WAITING: usize = 4;
 
     /// For samples of `size` in an existing file.
@@ -119,7 +119,7 @@ impl Output {
     }
 
     /// Divides the samples of `photographs` photographs, whose `offsets` are pass-major, into runs.
-    /// The CRC-32 of what each sample is in the file goes to `checksums`.
+    /// The CRC-32 of each sample's bytes in the file goes to `checksums`.
     pub fn divide<'a>(
         &'a self,
         offsets: &'a [u64],
@@ -157,7 +157,7 @@ impl Output {
         result.map(|()| queue.spare.pop().unwrap_or_default())
     }
 
-    /// Writes a piece. Neighbours in the file leave in one write.
+    /// Writes a piece. Neighbours in the file are written at once.
     fn write(&self, Piece { buffer, offsets }: &Piece) -> io::Result<()> {
         let length = self.encoding.length(self.size.values());
         let bytes: &[u8] = bytemuck::cast_slice(buffer);
@@ -203,7 +203,7 @@ impl Run for FileRun<'_> {
     ) -> io::Result<()> {
         let Output { size, encoding, .. } = *self.output;
         let length = encoding.length(size.values());
-        // The bytes to be written, then the sample to be encoded.
+        // The bytes to write, then the sample to encode.
         let encoded = self.offsets.len() * length.div_ceil(size_of::<f32>());
         scratch.resize(encoded + size.values(), 0.0);
         let (bytes, sample) = scratch.split_at_mut(encoded);
@@ -218,7 +218,7 @@ impl Run for FileRun<'_> {
     }
 }
 
-/// Samples that should be at given places in a file already.
+/// Samples that should already be at given places in a file.
 pub struct ComparingRun<'a> {
     input: &'a Input,
     offsets: &'a [u64],
@@ -281,8 +281,8 @@ impl Run for ComparingRun<'_> {
 /// `keep_going` is called on this thread about every 50 ms.
 ///
 /// # Errors
-/// What the system says, an end of the file before a piece's above all; `None` when `keep_going`
-/// said no.
+/// The system's error, above all a file that ends before a piece does; `None` if `keep_going`
+/// returned false.
 pub fn checksums(
     file: &File,
     pieces: &[(u64, u64)],
@@ -317,7 +317,7 @@ const READ_BYTES: u64 = 1 << 18;
 /// Reads all of `bytes` at `offset`.
 ///
 /// # Errors
-/// What the system says; an end of the file before theirs.
+/// The system's error, or the file ends early.
 #[cfg(unix)]
 pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
@@ -326,7 +326,7 @@ pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<(
 /// Reads all of `bytes` at `offset`.
 ///
 /// # Errors
-/// What the system says; an end of the file before theirs.
+/// The system's error, or the file ends early.
 #[cfg(windows)]
 pub fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! What is known of photographs' files before any is rendered: sizes and digests.
+//! Sizes and digests of photographs' files, before any is rendered.
 
 use std::io;
 use std::sync::Mutex;
@@ -13,17 +13,17 @@ use crate::threads::in_parallel;
 /// Files that a thread takes at once.
 const SHARE: usize = 64;
 
-/// Bytes in which a header mostly is; a file with more before its picture is read to its end.
+/// Bytes that usually contain the header; a file with more before its picture is read to its end.
 const HEADER_BYTES: u64 = 1 << 16;
 
-/// What could not be read, by index, ascending.
+/// Files that could not be read, by index, ascending.
 pub type Bad = Vec<(usize, PhotographError)>;
 
 /// Fills `out` with width and height of each photograph, turned as EXIF says; `None` if
-/// `keep_going` said no. Of files that are not in memory only the header is read.
+/// `keep_going` returned false. Of files that are not in memory only the header is read.
 ///
 /// # Errors
-/// What the system says when it starts no thread at all.
+/// The system's error if it cannot start any thread.
 ///
 /// # Panics
 /// If `out` has another length.
@@ -50,10 +50,10 @@ pub fn sizes<J: Stored>(
     })
 }
 
-/// Fills `out` with the SHA-256 of each file; `None` if `keep_going` said no.
+/// Fills `out` with the SHA-256 of each file; `None` if `keep_going` returned false.
 ///
 /// # Errors
-/// What the system says when it starts no thread at all.
+/// The system's error if it cannot start any thread.
 ///
 /// # Panics
 /// If `out` has another length.

@@ -12,23 +12,23 @@ use thiserror::Error;
 
 use crate::simd::{Loops, vectorised};
 
-/// Most pixels a photograph may have that is decoded: 64 megapixels, four times a common camera's.
+/// Most pixels of a photograph that is decoded: 64 megapixels, four times those of a common camera.
 /// Larger headers are refused before anything is allocated for them.
 pub const MOST_PIXELS: u64 = 1 << 26;
 
 /// Planes of a [`Photo`]: blue, green, red.
 pub const CHANNELS: usize = 3;
 
-/// Bytes behind the last plane, so that a load of many bytes at a pixel never leaves the buffer.
+/// Bytes after the last plane, so that a load of many bytes at a pixel never leaves the buffer.
 pub const MARGIN: usize = 64;
 
-/// Why a file is not a photograph that can be used.
+/// Why a file is not a usable photograph.
 #[derive(Debug, Error)]
 pub enum JpegError {
-    /// The file does not start as a JPEG does.
+    /// The file does not start like a JPEG.
     #[error("not a JPEG: {0}")]
     NotJpeg(&'static str),
-    /// A kind of JPEG that the original script did not read or that has no 8-bit grey or colour.
+    /// A kind of JPEG that the original script did not read, or one without 8-bit grey or colour.
     #[error("this kind of JPEG is not supported: {0}")]
     Unsupported(String),
     /// More pixels than allowed.
@@ -44,12 +44,12 @@ pub enum JpegError {
     /// The end marker is missing.
     #[error("damaged JPEG: it ends before its end marker")]
     NoEnd,
-    /// The file ends early, or what it holds is not what a JPEG holds there.
+    /// The file ends early, or its content is not that of a JPEG.
     #[error("damaged JPEG: {0}")]
     Damaged(#[source] DecoderError),
 }
 
-/// A decoded photograph: planes of bytes. The buffer is kept and used again.
+/// A decoded photograph: planes of bytes. The buffer is reused.
 #[derive(Default)]
 pub struct Photo {
     width: usize,
@@ -73,7 +73,7 @@ pub struct Header<'a> {
     orientation: u8,
 }
 
-/// A restart marker out of turn is damage, not something to be guessed around.
+/// A restart marker out of turn is damage; nothing is guessed.
 struct NoResync;
 
 impl RestartResyncStrategy for NoResync {
@@ -86,10 +86,10 @@ impl<'a> Header<'a> {
     /// Parses a header, which may promise at most `most_pixels`; decodes nothing.
     ///
     /// # Errors
-    /// What is not a JPEG, not 8-bit grey or colour in Huffman coding, or too large.
+    /// It is not a JPEG, not 8-bit grey or colour in Huffman coding, or too large.
     pub fn parse(jpeg: &'a [u8], most_pixels: u64) -> Result<Self, JpegError> {
         let header = Self::parse_start(jpeg, most_pixels)?;
-        // The decoder does not miss it: what comes after the last block may be cut off.
+        // The decoder does not need it: the data after the last block may be cut off.
         if !jpeg.windows(2).rev().any(|marker| marker == [0xFF, 0xD9]) {
             return Err(JpegError::NoEnd);
         }
@@ -147,7 +147,7 @@ impl<'a> Header<'a> {
 }
 
 impl Photo {
-    /// A picture that is decoded already: blue, green and red of one pixel after the other.
+    /// A picture that is already decoded: blue, green and red of one pixel after the other.
     ///
     /// # Panics
     /// If there are not [`CHANNELS`] bytes for each of `width` x `height` pixels.
@@ -164,8 +164,8 @@ impl Photo {
         vectorised(Separate { pixels, blue, green, red });
     }
 
-    /// Makes it a picture of this size and returns its planes, one behind the other, all of which
-    /// are to be overwritten.
+    /// Makes it a picture of this size and returns its planes, one after the other, which must all
+    /// be overwritten.
     pub fn make(&mut self, width: usize, height: usize) -> &mut [u8] {
         let bytes = width * height * CHANNELS;
         (self.width, self.height) = (width, height);
@@ -188,7 +188,7 @@ impl Photo {
         Picture::from(self).row(channel, x, y)
     }
 
-    /// Its planes, blue, green and red, one behind the other.
+    /// Its planes, blue, green and red, one after the other.
     pub fn planes(&self) -> &[u8] {
         &self.planes[..self.width * self.height * CHANNELS]
     }
@@ -212,7 +212,7 @@ impl<'a> From<&'a Photo> for Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Planes of so many pixels, and [`MARGIN`] bytes behind them; `None` if there are fewer.
+    /// Planes of this size, and [`MARGIN`] bytes after them; `None` if there are fewer bytes.
     pub fn new(width: usize, height: usize, planes: &'a [u8]) -> Option<Self> {
         let bytes = width.checked_mul(height)?.checked_mul(CHANNELS)?.checked_add(MARGIN)?;
         (planes.len() >= bytes).then_some(Picture { width, height, planes, rgb: false })
@@ -234,8 +234,8 @@ impl<'a> Picture<'a> {
         self.height
     }
 
-    /// Row `y` of a plane from pixel `x` on. What follows behind the row's end, [`MARGIN`] bytes or
-    /// more, is other rows or means nothing.
+    /// Row `y` of a plane from pixel `x` on. At least [`MARGIN`] bytes follow the row's end: other
+    /// rows, or bytes without meaning.
     pub fn row(&self, channel: usize, x: usize, y: usize) -> &'a [u8] {
         let channel = if self.rgb { CHANNELS - 1 - channel } else { channel };
         &self.planes[(channel * self.height + y) * self.width + x..]

@@ -11,14 +11,14 @@
 //! 5. into the caller's array, or, with [`file`], to their places in the bundle, which Python has
 //!    laid out beforehand.
 //!
-//! Kind `small` renders nothing: [`compressed`] takes the photographs, deflates what their crops
-//! cover, and brings it back when the bundle is loaded; [`text`] is what it and `any` are written as.
+//! Kind `small` renders nothing: [`compressed`] deflates the part of each photograph that its crops
+//! cover, and inflates it when the bundle is loaded. It is written as [`text`], and so is `any`.
 //!
-//! A network that trains is fed by key instead: [`draws`] draws a crop and a look from nothing but a
-//! seed and a key, with [`philox`], and [`batch`] renders samples of that, from JPEG files or from
-//! pixels that were decoded before.
+//! For training, samples are made by key instead: [`draws`] draws a crop and a look from only a seed
+//! and a key, with [`philox`], and [`batch`] renders such samples, from JPEG files or from pixels
+//! decoded earlier.
 //!
-//! [`threads`] divides work, [`simd`] is the vector code, [`taps`] the geometry of resizing.
+//! [`threads`] divides the work, [`simd`] is the vector code, [`taps`] the geometry of resizing.
 //! Only `py.rs` and `py/` know that Python and NumPy exist.
 
 pub mod archive;

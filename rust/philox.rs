@@ -31,7 +31,7 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// From the first.
+    /// Starts at the first.
     #[must_use]
     pub fn new(seed: u64, key: u64) -> Self {
         let ((seed_high, seed_low), (key_high, key_low)) = (halves(seed), halves(key));

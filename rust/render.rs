@@ -1,8 +1,8 @@
 //! Rendering a batch: every crop of every photograph, each photograph decoded once.
 //!
 //! Photographs are taken in groups of neighbours. A worker decodes a group and then, pass by pass,
-//! renders the group's samples one after the other: they are neighbours in the output too, so they
-//! leave in one piece (a [`Run`]), and no memory grows with the number of passes.
+//! renders the group's samples one after the other. These are neighbours in the output too, so they
+//! are written in one piece (a [`Run`]), and no memory grows with the number of passes.
 
 use std::io;
 use std::sync::Mutex;
@@ -38,7 +38,7 @@ pub trait Source: Sync {
     /// Number of photographs.
     fn count(&self) -> usize;
 
-    /// What brings a photograph into a buffer. Each worker has its own.
+    /// A function that loads a photograph into a buffer. Each worker has its own.
     fn loader(&self) -> impl FnMut(usize, &mut Photo) -> Result<(), PhotographError>;
 }
 
@@ -77,11 +77,11 @@ pub trait Run: Send {
     /// Photographs in a group.
     const GROUP: usize;
 
-    /// Has `draw(i, sample)` render the group's sample `i` for each of them, and puts them there.
-    /// `scratch` is the worker's, and may be used and resized at will.
+    /// Calls `draw(i, sample)` to render each sample `i` of the group, and puts the samples there.
+    /// `scratch` belongs to the worker, and may be used and resized at will.
     ///
     /// # Errors
-    /// Whatever writing meets.
+    /// Any failure to write.
     fn write(
         self,
         scratch: &mut Vec<f32>,
@@ -148,12 +148,12 @@ pub enum RenderError {
     /// The output could not be written.
     #[error(transparent)]
     Output(#[from] io::Error),
-    /// `keep_going` said no.
+    /// `keep_going` returned false.
     #[error("cancelled")]
     Cancelled,
 }
 
-/// A group of photographs and where its samples go, one run a pass.
+/// A group of photographs and where its samples go, one run per pass.
 struct Job<R> {
     first: usize,
     runs: Vec<R>,
@@ -168,7 +168,7 @@ struct Batch<'a, S: ?Sized, R> {
     jobs: Mutex<std::vec::IntoIter<Job<R>>>,
     bad: Mutex<Vec<(usize, PhotographError)>>,
     stop: AtomicBool,
-    /// Samples that were rendered.
+    /// Samples rendered so far.
     done: AtomicUsize,
 }
 
@@ -176,15 +176,15 @@ struct Batch<'a, S: ?Sized, R> {
 /// (pass-major, one for each group of [`Run::GROUP`] photographs of each pass), with `workers` threads.
 ///
 /// The result depends on neither their number nor their order. `keep_going` is called on this
-/// thread about every 50 ms with the number of samples done; when it says no, the batch ends within a
-/// few milliseconds.
+/// thread about every 50 ms with the number of samples done. If it returns false, the batch ends
+/// within a few milliseconds.
 ///
 /// # Errors
 /// All photographs that cannot be decoded or cropped; the first failure to write; cancellation.
 /// What the runs hold is unspecified then.
 ///
 /// # Panics
-/// If the lengths of `source`, `crops` and `runs` do not belong together.
+/// If the lengths of `source`, `crops` and `runs` do not match.
 pub fn render<S, R>(
     source: &S,
     crops: &[Crop],
@@ -247,9 +247,9 @@ impl<S: Source + ?Sized, R: Run> Batch<'_, S, R> {
         self.jobs.lock().ok()?.next()
     }
 
-    /// One worker: takes groups until there are none. Once a photograph is bad nothing is rendered
-    /// any more, but the rest are still decoded, so that all bad ones are reported at once. `pause`
-    /// is called between two photographs and between two runs.
+    /// One worker: takes groups until there are none. Once a photograph is bad, nothing more is
+    /// rendered, but the rest are still decoded to report all bad ones at once. `pause` is called
+    /// between two photographs and between two runs.
     fn work(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
         let mut photos: Vec<Photo> = (0..R::GROUP).map(|_| Photo::default()).collect();
         let mut load = self.source.loader();

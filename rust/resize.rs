@@ -10,7 +10,7 @@
 
 use crate::crops::Crop;
 use crate::jpeg::{CHANNELS, Picture};
-use crate::simd::{Loops, Shuffles, available, vectorised};
+use crate::simd::{Loops, Shuffles, vectorised};
 use crate::taps::{Tap, fill_taps};
 
 /// `u8 / 255`, correctly rounded. (A multiplication by 1/255 is not the same for 126 of the 256.)
@@ -33,7 +33,7 @@ pub trait Rows {
     fn made(&mut self, _y: usize) {}
 }
 
-/// The planes of a sample, one behind the other.
+/// The planes of a sample, one after the other.
 struct Planes<'a> {
     values: &'a mut [f32],
     width: usize,
@@ -46,7 +46,7 @@ impl Rows for Planes<'_> {
     }
 }
 
-/// Row `y` of each of the planes, which are one behind the other.
+/// Row `y` of each of the planes, which follow one another.
 #[inline(always)]
 pub fn row_of_planes<T>(planes: &mut [T], width: usize, y: usize) -> [&mut [T]; CHANNELS] {
     let plane = planes.len() / CHANNELS;
@@ -59,36 +59,40 @@ pub fn row_of_planes<T>(planes: &mut [T], width: usize, y: usize) -> [&mut [T]; 
 pub struct Resizer {
     across: Vec<Tap>,
     down: Vec<Tap>,
-    /// Without SIMD, or when a crop is enlarged: the two rows of each plane of the crop, resized along
-    /// x, that were used last.
-    kept: [[Row; 2]; CHANNELS],
-    /// `None` where the processor has no SIMD that serves.
+    /// Without SIMD, or if rows serve several rows of the sample: the two last used rows of the crop,
+    /// resized along x.
+    kept: [Row; 2],
+    /// `None` if the processor has no suitable SIMD.
     shuffles: Option<Shuffles>,
 }
 
 struct Row {
     /// Row of the crop; `None` for a stale one.
     y: Option<usize>,
-    values: Vec<f32>,
+    /// Of each plane.
+    values: [Vec<f32>; CHANNELS],
 }
 
 impl Resizer {
-    /// For samples of `width` x `height` pixels, with what this processor can do best.
+    /// For samples of `width` x `height` pixels, with the best that this processor can do.
     pub fn new(width: usize, height: usize) -> Self {
-        let mut resizer = Self::plain(width, height);
-        resizer.shuffles = available().then(Shuffles::default);
-        resizer
+        Self::with_lanes(width, height, usize::MAX)
     }
 
     /// The same without SIMD.
     pub fn plain(width: usize, height: usize) -> Self {
+        Self::with_lanes(width, height, 1)
+    }
+
+    /// The same with vectors of so many values at most: 1, 8 or 16.
+    pub fn with_lanes(width: usize, height: usize, most_lanes: usize) -> Self {
         let tap = Tap { near: 0, far: 0, near_weight: 1.0, far_weight: 0.0 };
-        let row = || Row { y: None, values: vec![0.0; width] };
+        let row = || Row { y: None, values: std::array::from_fn(|_| vec![0.0; width]) };
         Resizer {
             across: vec![tap; width],
             down: vec![tap; height],
-            kept: std::array::from_fn(|_| [row(), row()]),
-            shuffles: None,
+            kept: [row(), row()],
+            shuffles: Shuffles::new(most_lanes),
         }
     }
 
@@ -100,15 +104,21 @@ impl Resizer {
     pub fn render<'a>(&mut self, picture: impl Into<Picture<'a>>, crop: Crop, sample: &mut [f32]) {
         let width = self.across.len();
         assert_eq!(sample.len(), CHANNELS * width * self.down.len());
-        self.render_rows(picture.into(), crop, Planes { values: sample, width });
+        self.render_rows(picture.into(), crop, false, Planes { values: sample, width });
     }
 
-    /// The same, row by row.
+    /// The same, row by row; each row from right to left if `mirrored`.
     ///
     /// # Panics
     /// If the crop is empty or leaves the picture.
-    pub fn render_rows(&mut self, picture: Picture<'_>, crop: Crop, rows: impl Rows) {
-        let loops = Render { resizer: self, picture, crop, rows };
+    pub fn render_rows(
+        &mut self,
+        picture: Picture<'_>,
+        crop: Crop,
+        mirrored: bool,
+        rows: impl Rows,
+    ) {
+        let loops = Render { resizer: self, picture, crop, mirrored, rows };
         match loops.resizer.shuffles {
             Some(_) => vectorised(loops),
             None => loops.run(),
@@ -121,13 +131,14 @@ struct Render<'a, R> {
     resizer: &'a mut Resizer,
     picture: Picture<'a>,
     crop: Crop,
+    mirrored: bool,
     rows: R,
 }
 
 impl<R: Rows> Loops for Render<'_, R> {
     #[inline(always)]
     fn run(self) {
-        let Render { resizer: this, picture, crop, mut rows } = self;
+        let Render { resizer: this, picture, crop, mirrored, mut rows } = self;
         let (width, height) = (this.across.len(), this.down.len());
         assert!(crop.is_inside(picture.width(), picture.height()));
         let [x, y, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
@@ -137,51 +148,58 @@ impl<R: Rows> Loops for Render<'_, R> {
             for d in 0..height {
                 for (channel, out) in rows.at(d).into_iter().enumerate() {
                     halve(row(channel, 2 * d), row(channel, 2 * d + 1), out);
+                    if mirrored {
+                        out.reverse();
+                    }
                 }
                 rows.made(d);
             }
             return;
         }
         fill_taps(&mut this.across, w, true);
+        if mirrored {
+            this.across.reverse();
+        }
         fill_taps(&mut this.down, h, false);
         let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
-        // Rows that serve one output row only are blended at once, and not kept.
+        // Rows that serve only one output row are blended at once, and not kept.
         let blends = shuffles.filter(|_| h >= 2 * height);
-        this.kept.as_flattened_mut().iter_mut().for_each(|row| row.y = None);
+        this.kept.iter_mut().for_each(|row| row.y = None);
         for (d, tap) in this.down.iter().enumerate() {
-            let outs = rows.at(d);
+            let of_planes = |at| std::array::from_fn(|channel| row(channel, at));
             if let Some(shuffles) = blends {
-                let both = |channel| [row(channel, tap.near), row(channel, tap.far)];
-                shuffles.blend([both(0), both(1), both(2)], tap, outs);
-            } else {
-                for ((channel, kept), out) in this.kept.iter_mut().enumerate().zip(outs) {
-                    for at in [tap.near, tap.far] {
-                        // Neighbouring rows have different parity: the two never share a slot.
-                        let slot = &mut kept[at % 2];
-                        if slot.y != Some(at) {
-                            match shuffles {
-                                Some(shuffles) => {
-                                    shuffles.across(row(channel, at), &mut slot.values)
-                                }
-                                None => across(row(channel, at), &this.across, &mut slot.values),
-                            }
-                            slot.y = Some(at);
-                        }
+                shuffles.blend([of_planes(tap.near), of_planes(tap.far)], tap, rows.at(d));
+                rows.made(d);
+                continue;
+            }
+            for at in [tap.near, tap.far] {
+                // Neighbouring rows have different parity: the two never share a slot.
+                let kept = &mut this.kept[at % 2];
+                if kept.y != Some(at) {
+                    kept.y = Some(at);
+                    let outs = kept.values.each_mut().map(Vec::as_mut_slice);
+                    match shuffles {
+                        Some(shuffles) => shuffles.across(of_planes(at), outs),
+                        None => across(of_planes(at), &this.across, outs),
                     }
-                    let [near, far] = [tap.near, tap.far].map(|at| &kept[at % 2].values);
-                    down(near, far, tap, out);
                 }
+            }
+            let [near, far] = [tap.near, tap.far].map(|at| &this.kept[at % 2].values);
+            for ((near, far), out) in near.iter().zip(far).zip(rows.at(d)) {
+                down(near, far, tap, out);
             }
             rows.made(d);
         }
     }
 }
 
-/// Resizes a row of a plane along x.
-fn across(row: &[u8], taps: &[Tap], out: &mut [f32]) {
-    for (tap, out) in taps.iter().zip(out) {
-        let (near, far) = (UNIT[usize::from(row[tap.near])], UNIT[usize::from(row[tap.far])]);
-        *out = near * tap.near_weight + far * tap.far_weight;
+/// Resizes a row of each plane along x.
+fn across(rows: [&[u8]; CHANNELS], taps: &[Tap], outs: [&mut [f32]; CHANNELS]) {
+    for (row, out) in rows.into_iter().zip(outs) {
+        for (tap, out) in taps.iter().zip(out) {
+            let [near, far] = [tap.near, tap.far].map(|at| UNIT[usize::from(row[at])]);
+            *out = near * tap.near_weight + far * tap.far_weight;
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! The inner loops of resizing and of decoding for processors with AVX2 or NEON: the same bits as
 //! the plain ones, which stay beside them. All of the crate's `unsafe` is here and in `simd/`.
 //!
-//! What takes the time is fetching two pixels for each output value along x. The pixels of four
+//! Most of the time goes into fetching two pixels for each output value along x. The pixels of four
 //! neighbouring output values lie within 16 bytes of a plane as long as the crop is reduced by no
 //! more than about four, so one load and two byte shuffles fetch them for four values at once.
 
 #![allow(unsafe_code)]
 #![cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+
+#[cfg(target_arch = "x86_64")]
+#[path = "simd/avx512.rs"]
+mod wide_vectors;
 
 #[cfg_attr(target_arch = "x86_64", path = "simd/avx2.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "simd/neon.rs")]
@@ -15,27 +19,21 @@ mod vectors;
 
 use crate::taps::Tap;
 
-/// Planes that are resized at once, as they have the same taps.
+/// Planes that are resized together, since they have the same taps.
 const CHANNELS: usize = 3;
 
-/// Output values that are made at once.
-pub const LANES: usize = 8;
-
-/// Bytes of a plane that one load fetches, for half of the lanes.
-const REACH: usize = 16;
-
-/// What a value is too large by, `byte / 255`, until it is multiplied by its weight, which is as much
-/// too small: a power of two rounds nothing.
+/// The factor by which a value, `byte / 255`, is too large until it is multiplied by its weight,
+/// which is too small by the same factor: a power of two, so nothing is rounded.
 ///
-/// `byte / 255` is the byte repeated without end behind the binary point. Twice it is an exact
-/// float; six times are enough to round as without end, and are made by one fused addition of
-/// [`REPEAT`] times the float.
+/// `byte / 255` is the byte repeated endlessly after the binary point. Repeated twice, it is an
+/// exact float. Six times is enough to round like the endless number, and is made by one fused
+/// addition of [`REPEAT`] times the float.
 const SCALE: f32 = 65_536.0;
 
 const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
 
 /// Whether this processor has what is needed here.
-pub fn available() -> bool {
+fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     // Every processor of this architecture has NEON.
@@ -43,10 +41,21 @@ pub fn available() -> bool {
     return cfg!(target_arch = "aarch64");
 }
 
-/// Bytes of a cache line, or fewer.
+/// Whether it has sixteen lanes and shuffles over 64 bytes.
+#[cfg(target_arch = "x86_64")]
+fn available_wide() -> bool {
+    available()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vbmi")
+}
+
+/// Bytes of a cache line, or fewer than that.
 const LINE: usize = 64;
 
-/// Asks for bytes that will be read soon, where the processor can be asked.
+/// Asks the processor, where possible, to fetch bytes that will be read soon.
 #[inline]
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
@@ -59,16 +68,25 @@ pub fn prefetch(bytes: &[u8]) {
     let _ = (bytes, LINE);
 }
 
-/// Work in plain loops, of which the compiler makes vectors.
+/// Work in plain loops, which the compiler vectorises.
 pub trait Loops {
-    /// Does it. This and what it calls must be `#[inline(always)]`, or it is compiled by itself.
+    /// Does the work. This and what it calls must be `#[inline(always)]`, or it is compiled apart.
     fn run(self);
 }
 
-/// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (As closures
-/// or function values they would be compiled by themselves, without AVX2.) Those for other processors
-/// are compiled for all that they have, NEON included.
+/// Runs loops compiled for AVX2 if the processor has it: wider vectors, the same bits. (Closures and
+/// function values would be compiled apart, without AVX2.) On other architectures, the loops are
+/// compiled for all that their processors have, NEON included.
 pub fn vectorised(loops: impl Loops) {
+    #[cfg(target_arch = "x86_64")]
+    if available_wide() {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi")]
+        fn with_avx512(loops: impl Loops) {
+            loops.run();
+        }
+        // SAFETY: all of them are there.
+        return unsafe { with_avx512(loops) };
+    }
     #[cfg(target_arch = "x86_64")]
     if available() {
         #[target_feature(enable = "avx2,fma")]
@@ -81,24 +99,81 @@ pub fn vectorised(loops: impl Loops) {
     loops.run();
 }
 
-/// How [`LANES`] neighbouring output values come from a row of a plane: four by one load each.
+/// How neighbouring output values come from a row of a plane, by a load for each few of them.
+///
+/// `VALUES` of them, by `LOADS` loads, and `BYTES` are four times as many.
 #[derive(Clone)]
-struct Group {
+struct GroupOf<const VALUES: usize, const LOADS: usize, const BYTES: usize> {
     /// Index of the first of them in the output row.
     start: usize,
-    /// Where the loads for the lower and the upper four begin.
-    base: [usize; 2],
-    /// For each byte of the eight integers, which loaded byte it is; the high bit makes it zero.
-    near: [u8; 4 * LANES],
-    far: [u8; 4 * LANES],
-    near_weight: [f32; LANES],
-    far_weight: [f32; LANES],
+    /// Where each load begins.
+    base: [usize; LOADS],
+    /// For each byte of as many integers, which loaded byte it is; the high bit makes it zero.
+    near: [u8; BYTES],
+    far: [u8; BYTES],
+    near_weight: [f32; VALUES],
+    far_weight: [f32; VALUES],
+}
+
+/// Of eight values: the lower and the upper four by a load of 16 bytes each.
+type Group = GroupOf<8, 2, 32>;
+
+/// Of sixteen values by one load of 64 bytes.
+#[cfg(target_arch = "x86_64")]
+type WideGroup = GroupOf<16, 1, 64>;
+
+impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES, LOADS, BYTES> {
+    /// Bytes of a plane that one load fetches.
+    const REACH: usize = BYTES / LOADS;
+
+    /// Fills `groups` for the taps of an axis; `None` if they are too few or too far apart, else the
+    /// bytes of a row that are loaded, used or not.
+    fn prepare(groups: &mut Vec<Self>, taps: &[Tap]) -> Option<usize> {
+        groups.clear();
+        let mut reach = 0;
+        let last = taps.len().checked_sub(VALUES)?;
+        for start in (0..taps.len()).step_by(VALUES) {
+            // The last group makes some values a second time rather than fewer.
+            let start = start.min(last);
+            let mut group = GroupOf {
+                start,
+                base: [0; LOADS],
+                near: [0x80; BYTES],
+                far: [0x80; BYTES],
+                near_weight: [0.0; VALUES],
+                far_weight: [0.0; VALUES],
+            };
+            for (load, taps) in taps[start..][..VALUES].chunks(VALUES / LOADS).enumerate() {
+                // They ascend, or descend if the sample is mirrored.
+                let (first, last) = (&taps[0], &taps[taps.len() - 1]);
+                let base = first.near.min(last.near);
+                if first.far.max(last.far) - base >= Self::REACH {
+                    return None;
+                }
+                group.base[load] = base;
+                reach = reach.max(base + Self::REACH);
+                for (i, tap) in taps.iter().enumerate() {
+                    let value = load * VALUES / LOADS + i;
+                    group.near[4 * value..][..2].fill((tap.near - base) as u8);
+                    group.far[4 * value..][..2].fill((tap.far - base) as u8);
+                    group.near_weight[value] = tap.near_weight / SCALE;
+                    group.far_weight[value] = tap.far_weight / SCALE;
+                }
+            }
+            groups.push(group);
+        }
+        Some(reach)
+    }
 }
 
 /// The taps of the x axis, as shuffles.
-#[derive(Default)]
 pub struct Shuffles {
+    /// Output values that are made at once at most.
+    most_lanes: usize,
     groups: Vec<Group>,
+    /// In use instead of those if there are any.
+    #[cfg(target_arch = "x86_64")]
+    wide: Vec<WideGroup>,
     /// Output values in a row.
     width: usize,
     /// Bytes of a row that are loaded, used or not.
@@ -106,75 +181,75 @@ pub struct Shuffles {
 }
 
 impl Shuffles {
-    /// Prepares the taps of an axis; `false` if they are too few or too far apart.
-    pub fn prepare(&mut self, taps: &[Tap]) -> bool {
-        self.groups.clear();
-        self.width = taps.len();
-        self.reach = 0;
-        let Some(last) = taps.len().checked_sub(LANES) else {
-            return false;
-        };
-        for start in (0..taps.len()).step_by(LANES) {
-            // The last group makes some values a second time rather than fewer.
-            let start = start.min(last);
-            let mut group = Group {
-                start,
-                base: [0; 2],
-                near: [0x80; 4 * LANES],
-                far: [0x80; 4 * LANES],
-                near_weight: [0.0; LANES],
-                far_weight: [0.0; LANES],
-            };
-            for (half, taps) in taps[start..][..LANES].chunks(LANES / 2).enumerate() {
-                let base = taps[0].near;
-                if taps[taps.len() - 1].far - base >= REACH {
-                    return false;
-                }
-                group.base[half] = base;
-                self.reach = self.reach.max(base + REACH);
-                for (i, tap) in taps.iter().enumerate() {
-                    let lane = half * LANES / 2 + i;
-                    group.near[4 * lane..][..2].fill((tap.near - base) as u8);
-                    group.far[4 * lane..][..2].fill((tap.far - base) as u8);
-                    group.near_weight[lane] = tap.near_weight / SCALE;
-                    group.far_weight[lane] = tap.far_weight / SCALE;
-                }
-            }
-            self.groups.push(group);
-        }
-        true
+    /// With so many output values at once at most; `None` if this processor has no such vectors.
+    pub fn new(most_lanes: usize) -> Option<Self> {
+        (most_lanes >= 8 && available()).then(|| Shuffles {
+            most_lanes,
+            groups: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            wide: Vec::new(),
+            width: 0,
+            reach: 0,
+        })
     }
 
-    /// Resizes a row of a plane, which goes on behind its end, along x. [`prepare`] must have said yes.
+    /// Prepares the taps of an axis; `false` if they are too few or too far apart.
+    pub fn prepare(&mut self, taps: &[Tap]) -> bool {
+        self.width = taps.len();
+        #[cfg(target_arch = "x86_64")]
+        if self.most_lanes >= 16 && available_wide() {
+            if let Some(reach) = WideGroup::prepare(&mut self.wide, taps) {
+                self.reach = reach;
+                return true;
+            }
+            self.wide.clear();
+        }
+        let reach = Group::prepare(&mut self.groups, taps);
+        self.reach = reach.unwrap_or_default();
+        reach.is_some()
+    }
+
+    /// Resizes a row of each plane, which goes on behind its end, along x. [`prepare`] must have said
+    /// yes.
     ///
     /// [`prepare`]: Shuffles::prepare
     #[inline(always)]
-    pub fn across(&self, row: &[u8], out: &mut [f32]) {
-        assert_eq!(out.len(), self.width);
-        assert!(row.len() >= self.reach);
+    pub fn across(&self, rows: [&[u8]; CHANNELS], outs: [&mut [f32]; CHANNELS]) {
+        assert!(outs.iter().all(|out| out.len() == self.width));
+        assert!(rows.iter().all(|row| row.len() >= self.reach));
         assert!(available());
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         // SAFETY: as in `blend`.
         unsafe {
-            vectors::across(&self.groups, row.as_ptr(), out.as_mut_ptr());
+            let (rows, outs) = (rows.map(<[u8]>::as_ptr), outs.map(<[f32]>::as_mut_ptr));
+            #[cfg(target_arch = "x86_64")]
+            if !self.wide.is_empty() {
+                return wide_vectors::across(&self.wide, rows, outs);
+            }
+            vectors::across(&self.groups, rows, outs);
         }
     }
 
-    /// Makes an output row of each plane from two of its rows, which go on behind their ends.
-    /// [`prepare`] must have said yes.
+    /// Makes an output row of each plane from two rows of it, which go on behind their ends: near
+    /// ones and far ones. [`prepare`] must have said yes.
     ///
     /// [`prepare`]: Shuffles::prepare
     #[inline(always)]
-    pub fn blend(&self, rows: [[&[u8]; 2]; CHANNELS], down: &Tap, outs: [&mut [f32]; CHANNELS]) {
+    pub fn blend(&self, rows: [[&[u8]; CHANNELS]; 2], down: &Tap, outs: [&mut [f32]; CHANNELS]) {
         assert!(outs.iter().all(|out| out.len() == self.width));
         assert!(rows.as_flattened().iter().all(|row| row.len() >= self.reach));
         assert!(available());
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        // SAFETY: the vectors are there. Each load of 16 bytes ends at or before `reach`, which no
-        // row is shorter than, and each store at or before `width`.
+        // SAFETY: the vectors are there: wide groups are only made if wide ones are. Each load ends at
+        // or before `reach`, which no row is shorter than, and each store at or before `width`.
         unsafe {
-            let rows = rows.map(|pair| pair.map(<[u8]>::as_ptr));
-            vectors::blend(&self.groups, rows, down, outs.map(<[f32]>::as_mut_ptr));
+            let rows = rows.map(|planes| planes.map(<[u8]>::as_ptr));
+            let outs = outs.map(<[f32]>::as_mut_ptr);
+            #[cfg(target_arch = "x86_64")]
+            if !self.wide.is_empty() {
+                return wide_vectors::blend(&self.wide, rows, down, outs);
+            }
+            vectors::blend(&self.groups, rows, down, outs);
         }
     }
 }

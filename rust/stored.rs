@@ -1,4 +1,4 @@
-//! Where a photograph's file is: in memory, or on disk, from where it is read when it is needed.
+//! Where a photograph's file is: in memory, or on disk, from which it is read when needed.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A photograph's file.
 pub trait Stored: Sync {
-    /// Its first `most` bytes or more, or all of them. What is not in memory is read into `buffer`.
+    /// At least its first `most` bytes, or all of them, read into `buffer` if not in memory.
     ///
     /// # Errors
     /// They cannot be read.
@@ -65,7 +65,7 @@ impl Place<'_> {
     }
 }
 
-/// What the system says, without its number.
+/// The system's message, without its number.
 pub fn reason(error: &io::Error) -> String {
     let reason = error.to_string();
     reason.split(" (os error").next().unwrap_or_default().to_owned()

@@ -1,12 +1,12 @@
-//! Bytes as text of seven bits a byte, which is a `str` in every Python.
+//! Bytes as text with seven bits per byte, which is a `str` in every Python.
 //!
-//! The bytes are divided into blocks, seven at most. They stand one after the other with the high
-//! bit of each byte cleared; behind them stands one more block, which collects the high bits: bit 6
-//! of its byte j is that of byte j of the first block, bit 5 that of the second, and so on.
+//! The bytes are divided into blocks, seven at most. They follow one another with the high bit of
+//! each byte cleared. One more block after them collects the high bits: bit 6 of its byte j is that
+//! of byte j of the first block, bit 5 that of the second, and so on.
 
 use crate::simd::{Loops, vectorised};
 
-/// Blocks of bytes that may be of any length: the most there can be.
+/// Blocks for bytes of any length: the most possible.
 const BLOCKS: usize = 7;
 
 /// Bytes of a block are a multiple of this, so that NumPy can put them together as words.
@@ -38,7 +38,7 @@ impl Loops for Encode<'_> {
     }
 }
 
-/// Encodes bytes of any number, to which zeros are added.
+/// Encodes any number of bytes, padded with zeros.
 pub fn encode_padded(bytes: &mut Vec<u8>) -> Vec<u8> {
     let block = bytes.len().div_ceil(BLOCKS * WORD) * WORD;
     bytes.resize(BLOCKS * block, 0);

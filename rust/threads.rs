@@ -9,14 +9,14 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the caller is asked whether to go on.
+/// How often the caller's `keep_going` is called.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Runs `work` on `workers` threads, while this one calls `keep_going` about every 50 ms; `false` if
-/// that said no. `stop` is set then, and when a worker fails.
+/// Runs `work` on `workers` threads while this one calls `keep_going` about every 50 ms; `false` if
+/// that returns false. `stop` is set then, and when a worker fails.
 ///
-/// A single worker is this thread. So `work` is given a function to call between two pieces of
-/// work, which then asks `keep_going`.
+/// A single worker runs on this thread. So `work` receives a function to call between two pieces of
+/// work, which then calls `keep_going`.
 pub fn supervise(
     workers: usize,
     stop: &AtomicBool,
@@ -44,11 +44,11 @@ pub fn supervise(
                 if outcome.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
-                // The receiver lives until every sender is gone.
+                // The receiver outlives every sender.
                 let _ = done.send(outcome);
             };
             if let Err(error) = thread::Builder::new().spawn_scoped(scope, worker) {
-                // Those that started do all the work; without any there is none.
+                // Those that started do all the work; if none did, this fails.
                 if started == 0 {
                     result = Err(error);
                 }
@@ -74,7 +74,7 @@ pub fn supervise(
 }
 
 /// Does `work` for each of `items` on `workers` threads; `false` if `keep_going`, which is called on
-/// this thread about every 50 ms, said no.
+/// this thread about every 50 ms, returned false.
 ///
 /// # Errors
 /// The first failure of `work`.
@@ -99,10 +99,10 @@ pub fn in_parallel<T: Send>(
     })
 }
 
-/// Results of [`in_order`] that may wait for an earlier one, besides those in the workers' hands.
+/// Results of [`in_order`] that may wait for an earlier one, besides those being made.
 const MOST_AHEAD: usize = 32;
 
-/// The line at which the workers of [`in_order`] take their numbers.
+/// The line in which the workers of [`in_order`] take their numbers.
 #[derive(Default)]
 struct Line {
     state: Mutex<State>,
@@ -133,7 +133,7 @@ impl Line {
     }
 }
 
-/// Stops the line when it is dropped: nobody waits for the result of a worker that panicked.
+/// Stops the line when it is dropped, so that nothing waits for a worker that panicked.
 struct Stop<'a>(&'a Line);
 
 impl Drop for Stop<'_> {
@@ -143,12 +143,12 @@ impl Drop for Stop<'_> {
 }
 
 /// Makes a result for each number below `items` on `workers` threads, each with its own `worker()`,
-/// and hands them to `consume` on this thread, in order; few of them are in memory at once.
+/// and hands them to `consume` on this thread, in order. Few of them are in memory at once.
 /// `Break` from `consume`, or from `keep_going`, which is called when 50 ms pass without a result,
 /// ends it.
 ///
 /// # Errors
-/// What the system says when it starts no thread at all.
+/// The system's error if it cannot start any thread.
 pub fn in_order<T: Send, W: FnMut(usize) -> T>(
     items: usize,
     workers: usize,
@@ -166,12 +166,12 @@ pub fn in_order<T: Send, W: FnMut(usize) -> T>(
                 let _stop = Stop(line);
                 let mut work = worker();
                 while let Some(i) = line.take(items) {
-                    // The receiver lives until every sender is gone.
+                    // The receiver outlives every sender.
                     let _ = sender.send((i, work(i)));
                 }
             };
             match thread::Builder::new().spawn_scoped(scope, run) {
-                // Those that started do all the work; without any there is none.
+                // Those that started do all the work; if none did, this fails.
                 Err(error) if started == 0 => return Err(error),
                 Err(_) => break,
                 Ok(_) => {}

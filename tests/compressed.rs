@@ -114,7 +114,9 @@ fn a_break_ends_it_and_bad_photographs_do_not() {
                 Ok(_) => "made",
                 Err(PhotographError::Jpeg(_)) => "no JPEG",
                 Err(PhotographError::CropLeavesPicture { .. }) => "outside",
-                Err(PhotographError::Compressed(_)) => unreachable!("nothing is read"),
+                Err(PhotographError::Compressed(_) | PhotographError::Unreadable(_)) => {
+                    unreachable!("nothing is read")
+                }
             });
             if i == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use headpose_fast::crops::Crop;
 use headpose_fast::jpeg::Photo;
-use headpose_fast::resize::Resizer;
+use headpose_fast::resize::{Resizer, Rows, row_of_planes};
 
 fn size(text: &str) -> (usize, usize) {
     let (width, height) = text.split_once('x').unwrap();
@@ -30,7 +30,8 @@ fn every_kind_of_resize_gives_the_golden_bits() {
             .map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
             .collect();
         let crop = Crop { x: 3, y: 2, w: w as i32, h: h as i32 };
-        for mut resizer in [Resizer::plain(width, height), Resizer::new(width, height)] {
+        for lanes in LANES {
+            let mut resizer = Resizer::with_lanes(width, height, lanes);
             let mut sample = vec![f32::NAN; 3 * width * height];
             resizer.render(&photo, crop, &mut sample);
             let bits: Vec<u32> = sample.iter().map(|value| value.to_bits()).collect();
@@ -41,28 +42,50 @@ fn every_kind_of_resize_gives_the_golden_bits() {
     assert_eq!(seen, 14);
 }
 
+/// The plain path, and those of vectors of eight and of sixteen values where the processor has them.
+const LANES: [usize; 3] = [1, 8, 16];
+
 /// A picture with every byte in it.
 fn photo(width: usize, height: usize) -> Photo {
     let bytes: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 256) as u8).collect();
     Photo::from_bgr(width, height, &bytes)
 }
 
-/// On a machine without SIMD both are the plain path, and this shows nothing.
+/// Keeps the rows of a sample, one plane behind the other.
+struct Kept {
+    rows: Vec<f32>,
+    width: usize,
+}
+
+impl Rows for &mut Kept {
+    fn at(&mut self, y: usize) -> [&mut [f32]; 3] {
+        row_of_planes(&mut self.rows, self.width, y)
+    }
+}
+
+/// On a machine without SIMD all are the plain path, and this shows nothing.
 #[test]
 fn simd_and_the_plain_path_agree_to_the_bit() {
     let photo = photo(384, 288);
     for (width, height) in [(84, 84), (96, 54), (33, 17), (8, 1), (1, 9), (224, 224)] {
-        let (mut simd, mut plain) = (Resizer::new(width, height), Resizer::plain(width, height));
-        let mut samples = [(); 2].map(|()| vec![0.0; 3 * width * height]);
+        let mut resizers = LANES.map(|lanes| Resizer::with_lanes(width, height, lanes));
+        let mut samples = LANES.map(|_| vec![0.0; 3 * width * height]);
+        let mut mirrored = LANES.map(|_| Kept { rows: vec![0.0; 3 * width * height], width });
         // Sizes from a pixel to all of it, at all places, the last row and column among them.
         for i in 0..400 {
             let (w, h) = (1 + i * 37 % 384, 1 + i * 53 % 288);
             let (x, y) = (i * 29 % (385 - w), (i * 31 + 288 - h) % (289 - h));
-            simd.render(&photo, Crop { x, y, w, h }, &mut samples[0]);
-            plain.render(&photo, Crop { x, y, w, h }, &mut samples[1]);
-            let bits =
-                samples.each_ref().map(|s| s.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
-            assert!(bits[0] == bits[1], "{w} x {h} at ({x}, {y}) to {width} x {height}");
+            let crop = Crop { x, y, w, h };
+            for (k, resizer) in resizers.iter_mut().enumerate() {
+                resizer.render(&photo, crop, &mut samples[k]);
+                resizer.render_rows((&photo).into(), crop, true, &mut mirrored[k]);
+                mirrored[k].rows.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+                for other in [&samples[k], &mirrored[k].rows] {
+                    let equal =
+                        samples[0].iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(equal, "{w} x {h} at ({x}, {y}) to {width} x {height}, {}", LANES[k]);
+                }
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ def test_quiet_says_nothing_but_the_path(tmp_path: Path) -> None:
         "--test-persons 5,,6",
         "--test-persons 5;6",
         "--test-persons 0",
-        "--test-persons 100",
+        "--test-persons 2147483648",
         "--test-persons 5,5",
         "--pickle 3",
         "--workers 0",

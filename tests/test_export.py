@@ -23,7 +23,7 @@ from PIL import Image
 
 from headpose_fast import Database, DatabaseError, _core, export, open_database
 from headpose_fast.cli.main import main
-from headpose_fast.exports import parquet
+from headpose_fast.exports import jpegs, parquet
 from headpose_fast.exports.exporting import Exported
 from headpose_fast.exports.jpegs import without_comments
 from headpose_fast.exports.options import Form
@@ -324,7 +324,7 @@ def test_a_damaged_photograph_leaves_nothing(form: Form, tmp_path: Path) -> None
 def test_other_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     first = open_database(SMALL_DATABASE)[0]
-    monkeypatch.setattr(parquet, "without_comments", lambda _: first.jpeg)
+    monkeypatch.setattr(jpegs, "without_comments", lambda _: first.jpeg)
     with pytest.raises(DatabaseError, match="other pixels without its comments") as caught:
         export("parquet", SMALL_DATABASE, tmp_path, **INCOMPLETE)
     assert len(caught.value.problems) == 7

@@ -172,3 +172,57 @@ def test_workers_leave_nothing_behind(start: str) -> None:
     command = [sys.executable, str(script), start, str(cycles), str(ROOT / "tests")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "well\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_take_little_memory_of_their_own(start: str, tmp_path: Path) -> None:
+    """Beyond that of a dataset that makes batches of the same size out of nothing."""
+    source = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from headpose_fast.training import EpochSampler, HeadPose, Recipe
+from test_torch import SMALL_DATABASE
+
+RECIPE = Recipe(size=(224, 224), mirror=0.5)
+
+
+def private():
+    with open("/proc/self/smaps_rollup") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
+
+
+class Empty(torch.utils.data.Dataset):
+    def __getitems__(self, keys):
+        made = torch.as_tensor(np.zeros((len(keys), 3, 224, 224), np.uint8))
+        return [private() + 0 * len(list(zip(made, made)))] * len(keys)
+
+
+class Measured(HeadPose):
+    def __getitems__(self, keys):
+        made = super().__getitems__(keys)
+        return [private() + 0 * len(made)] * len(keys)
+
+
+def same(found):
+    return found
+
+
+if __name__ == "__main__":
+    measured = Measured(SMALL_DATABASE, recipe=RECIPE)
+    options = {"num_workers": 1, "multiprocessing_context": sys.argv[1], "collate_fn": same}
+    most = {}
+    for name, dataset in [("empty", Empty()), ("measured", measured)] * 2:
+        sampler = EpochSampler(64 * len(measured))
+        loader = DataLoader(dataset, 32, sampler=sampler, **options)
+        most[name] = max(max(batch) for batch in loader)
+    print(most["measured"] - most["empty"])
+"""
+    script = tmp_path / "memory.py"
+    script.write_text(source)
+    command = [sys.executable, str(script), start, str(ROOT / "tests")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert int(done.stdout) < 5 * 1024, done.stderr

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class _Place(Protocol):
     @property
     def length(self) -> int: ...
 
-_JpegFile: TypeAlias = bytes | _Place
+_JpegFile = bytes | _Place
 
 class _Places(Protocol):
     """Where samples are in a file."""

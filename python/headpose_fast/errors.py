@@ -15,6 +15,10 @@ class DatabaseError(ValueError):
         self.problems = tuple(map(one_line, problems))
         super().__init__(listed(self.problems, "problems"))
 
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Keep all problems when it is sent to another process."""
+        return type(self), (self.problems,)
+
 
 class BundleError(ValueError):
     """A bundle is damaged or differs from what the database makes. Names the file and places."""

@@ -7,7 +7,7 @@ same job on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,9 @@ from headpose_fast.database.photographs import (
     JpegFile,
     Photograph,
     columns_of,
-    files_of,
     persons_of,
     series_of,
+    stretches,
 )
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import Options
@@ -71,9 +71,9 @@ class Part:
         crops = np.ascontiguousarray(self.crops[:, first:end])
         return Part(self.name, self.photographs[first:end], crops)
 
-    def jpegs(self) -> list[JpegFile]:
-        """The photographs' JPEG files."""
-        return files_of(self.photographs)
+    def stretches(self) -> Iterator[tuple[slice, list[JpegFile]]]:
+        """Yield the photographs and their JPEG files, see `database.photographs.stretches`."""
+        return stretches(self.photographs)
 
     def labels(self) -> NDArray[np.float32]:
         """Tilt and pan of every sample in units of 90 degrees, divided in float32: (rows, 2)."""

@@ -86,10 +86,11 @@ def prepare(
     samples stream to the file: memory holds a plan of some bytes for each, but no pixels.
 
     Args:
-        input: The database's archive or folder, or an address (`https://...`) to download it
-            from. None for `HeadPoseImageDatabase.tar.gz` (or `.tgz`, `.tar`) in the current folder,
-            or the current folder if `Person01` is there, or else the published database, which is
-            downloaded once and kept in the cache folder.
+        input: The database's archive or folder, a table (docs/tables.md) as a path or a `Table`,
+            or an address (`https://...`) to download an archive from. None for
+            `HeadPoseImageDatabase.tar.gz` (or `.tgz`, `.tar`) in the current folder, or the current
+            folder if `Person01` is there, or else the published database, which is downloaded once
+            and kept in the cache folder.
         output: The file to write, or an existing folder, in which the file is named
             `HeadPoseData_trn_test_x{num_data_aug}_py2.pkl` (kind `py3`: `..._py3.pkl`); with a
             `split`, `..._x15_known1_py2.pkl`; with a `size`, `..._x15_224x224_py2.pkl`. None
@@ -98,7 +99,8 @@ def prepare(
         num_data_aug_val: Passes over the test photographs.
         aspect_ratio: 1 for 1:1 (84 x 84 pixels), 0 for 16:9 (96 x 54 pixels).
         seed: Seed of the crops, 0 to 2**32 - 1.
-        test_persons: The people to test on; all others train. None for 5, 10 and 15.
+        test_persons: The people to test on; all others train. None for 5, 10 and 15, or for what
+            a table's column `split` says.
         split: A fold of the database's own protocols instead: `known:1` or `known:2` tests on
             that series of every person and trains on the other, `unknown:1` to `unknown:15` tests
             on that person.
@@ -140,10 +142,10 @@ def prepare(
         source = find_database(input, report, limits)
     name = _default_name(pickle, options, split)
     write = _writer(output, name, source, shards, ray)
-    asked = {"published": input is None, "complete": not allow_incomplete}
+    by_default = test_persons is None and split is None
+    asked = {"by_default": by_default, "published": input is None, "complete": not allow_incomplete}
     database, digest = open_as_asked(source, limits, options.test_persons, **asked)
-    if test_persons is None and split is None:
-        options = options.of_table(database)
+    options = options.of_table(database) if by_default else options
     with bar("rendering", " samples", progress) as report:
         written = write(
             database, digest, options, pickle, workers=workers, sync=sync, progress=report

@@ -1,4 +1,4 @@
-//! Reading archives, and what is known of photographs before they are rendered.
+//! Reading archives, and examining photographs before they are rendered.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -13,7 +13,7 @@ use crate::archive::{self, ArchiveError, Content, Wanted};
 use crate::files::{self, Bad};
 use crate::py::common::{Failures, Jpeg, failures, keep_going, os_error, rows_of, workers_or_all};
 
-/// The attributes of `headpose_fast.Limits` that an archive is held to.
+/// The attributes of `headpose_fast.Limits` that apply to an archive.
 #[derive(FromPyObject)]
 pub struct Limits {
     members: u64,
@@ -86,7 +86,7 @@ pub fn digests(
     examine(py, |poll| files::digests(&files, out, workers, poll))
 }
 
-/// Looks at files without the GIL.
+/// Examines files without the GIL.
 fn examine(
     py: Python<'_>,
     find: impl FnOnce(&mut (dyn FnMut() -> bool + Send)) -> io::Result<Option<Bad>> + Send,

@@ -1,4 +1,4 @@
-//! What the functions of the module share: errors, interrupts, arguments that belong together.
+//! What the module's functions share: errors, interrupts, arguments that belong together.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -38,18 +38,18 @@ pub fn failures<E: ToString>(errors: Vec<(usize, E)>) -> Failures {
     errors.into_iter().map(|(i, error)| (i, error.to_string())).collect()
 }
 
-/// An `OSError`, of the subclass that fits, which names the file.
+/// An `OSError` of the appropriate subclass, which names the file.
 pub fn os_error(error: io::Error, path: &Path) -> PyErr {
     match error.raw_os_error() {
         Some(code) => {
-            // Rust writes the code behind the reason; Python writes it in front of it.
+            // Rust writes the code after the reason; Python writes it before.
             PyOSError::new_err((code, reason(&error), path.as_os_str().to_owned()))
         }
         None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
 }
 
-/// Whether Ctrl-C was not pressed; keeps the exception if it was.
+/// Returns false and stores the exception if Ctrl-C was pressed.
 pub fn keep_going(interrupt: &mut PyResult<()>) -> bool {
     *interrupt = Python::attach(|py| py.check_signals());
     interrupt.is_ok()
@@ -68,7 +68,7 @@ pub fn crops_of(array: &Bound<'_, PyArray3<i32>>, jpegs: usize) -> PyResult<Vec<
     Ok(crops.as_slice()?.chunks_exact(4).map(crop).collect())
 }
 
-/// The rows of an array, of which there must be so many.
+/// The rows of an array, which must have this many.
 pub fn rows_of<T, const N: usize>(out: &mut [T], count: usize) -> PyResult<&mut [[T; N]]> {
     let (rows, rest) = out.as_chunks_mut();
     if rows.len() == count && rest.is_empty() {

@@ -29,11 +29,11 @@ pub fn to_text<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 pub fn from_text<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let mut text = text.to_vec();
     let data = text::decode_padded(&mut text);
-    let data = data.ok_or_else(|| PyValueError::new_err("not text of seven bits a byte"))?;
+    let data = data.ok_or_else(|| PyValueError::new_err("not text with seven bits per byte"))?;
     Ok(PyBytes::new(py, data))
 }
 
-/// Where compressed photographs stand: the attributes of what the functions below are given.
+/// Where compressed photographs are: attributes of the arguments of the functions below.
 #[derive(FromPyObject)]
 pub struct Pieces<'py> {
     path: PathBuf,

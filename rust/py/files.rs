@@ -21,7 +21,7 @@ pub fn create_file(path: PathBuf, length: u64) -> PyResult<()> {
     file::create(&path, length).map_err(|error| os_error(error, &path))
 }
 
-/// Where samples stand in a file: the attributes of what both functions below are given.
+/// Where samples are in a file: attributes of the argument of both functions below.
 #[derive(FromPyObject)]
 pub struct Places<'py> {
     crops: Bound<'py, PyArray3<i32>>,
@@ -32,7 +32,7 @@ pub struct Places<'py> {
 }
 
 impl<'py> Places<'py> {
-    /// The crops and places of the samples of as many photographs.
+    /// The crops and places of the samples of this many photographs.
     fn check(&self, photographs: usize) -> PyResult<Checked<'py>> {
         let crops = crops_of(&self.crops, photographs)?;
         if self.offsets.shape() != &self.crops.shape()[..2] {

@@ -95,7 +95,7 @@ fn frames_of(frames: &Bound<'_, PyArray2<i64>>) -> PyResult<Vec<Frame>> {
     Ok(frames.try_readonly()?.as_slice()?.chunks_exact(6).map(frame).collect())
 }
 
-/// Divides frames into parts of so many photographs and passes.
+/// Divides frames into parts with these numbers of photographs and passes.
 fn parts_of<'a>(
     frames: &'a [Frame],
     photographs: &[usize],
@@ -116,7 +116,7 @@ fn parts_of<'a>(
     Err(PyValueError::new_err("frames and parts do not belong together"))
 }
 
-/// Plans without the GIL, and fills `out` with what was planned.
+/// Plans without the GIL, and fills `out` with the result.
 fn fill<T: Send, const N: usize, V>(
     py: Python<'_>,
     out: &mut [[V; N]],

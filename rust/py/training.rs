@@ -86,7 +86,7 @@ pub fn draw(
     Ok(failures(bad))
 }
 
-/// Photographs that are decoded already: the attributes of what has them.
+/// Photographs that are already decoded: the attributes of their owner.
 #[derive(FromPyObject)]
 pub struct Pixels<'py> {
     pixels: Bound<'py, PyArray1<u8>>,

@@ -12,21 +12,22 @@ use crate::taps::Tap;
 /// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// AVX2 and FMA are there. Behind each row the 16 bytes at each base of each group, and in each of
-/// `outs` the eight values from the start of each group on, may be read and written.
+/// AVX2 and FMA are available. The 16 bytes at each base of each group may be read from each row,
+/// even beyond its end; the eight values from the start of each group may be written to each of
+/// `outs`.
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn blend(
     groups: &[Group],
-    rows: [[*const u8; 2]; CHANNELS],
+    [near, far]: [[*const u8; CHANNELS]; 2],
     down: &Tap,
     outs: [*mut f32; CHANNELS],
 ) {
     let (near_down, far_down) = (_mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
     for group in groups {
-        for (rows, out) in rows.iter().zip(outs) {
+        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
             // SAFETY: the caller's.
             unsafe {
-                let (near, far) = (across_group(rows[0], group), across_group(rows[1], group));
+                let (near, far) = (across_group(near, group), across_group(far, group));
                 let value =
                     _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
                 _mm256_storeu_ps(out.add(group.start), value);
@@ -35,15 +36,17 @@ pub unsafe fn blend(
     }
 }
 
-/// Resizes a row along x.
+/// Resizes a row of each plane along x.
 ///
 /// # Safety
 /// As [`blend`].
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn across(groups: &[Group], row: *const u8, out: *mut f32) {
+pub unsafe fn across(groups: &[Group], rows: [*const u8; CHANNELS], outs: [*mut f32; CHANNELS]) {
     for group in groups {
-        // SAFETY: the caller's.
-        unsafe { _mm256_storeu_ps(out.add(group.start), across_group(row, group)) };
+        for (row, out) in rows.into_iter().zip(outs) {
+            // SAFETY: the caller's.
+            unsafe { _mm256_storeu_ps(out.add(group.start), across_group(row, group)) };
+        }
     }
 }
 

@@ -5,32 +5,32 @@ use std::arch::aarch64::{
     vmulq_f32, vqtbl1q_u8, vreinterpretq_u32_u8, vst1q_f32,
 };
 
-use super::{CHANNELS, Group, LANES, REPEAT};
+use super::{CHANNELS, Group, REPEAT};
 use crate::taps::Tap;
 
 /// Output values of half a group.
-const HALF: usize = LANES / 2;
+const HALF: usize = 4;
 
 /// Makes an output row of each plane from two of its rows.
 ///
 /// # Safety
-/// Behind each row the 16 bytes at each base of each group, and in each of `outs` the eight values
-/// from the start of each group on, may be read and written.
+/// The 16 bytes at each base of each group may be read from each row, even beyond its end; the eight
+/// values from the start of each group may be written to each of `outs`.
 #[target_feature(enable = "neon")]
 pub unsafe fn blend(
     groups: &[Group],
-    rows: [[*const u8; 2]; CHANNELS],
+    [near, far]: [[*const u8; CHANNELS]; 2],
     down: &Tap,
     outs: [*mut f32; CHANNELS],
 ) {
     let (near_down, far_down) = (vdupq_n_f32(down.near_weight), vdupq_n_f32(down.far_weight));
     for group in groups {
         for half in 0..2 {
-            for (rows, out) in rows.iter().zip(outs) {
+            for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
                 // SAFETY: the caller's.
                 unsafe {
-                    let near = across_half(rows[0], group, half);
-                    let far = across_half(rows[1], group, half);
+                    let near = across_half(near, group, half);
+                    let far = across_half(far, group, half);
                     let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
                     vst1q_f32(out.add(group.start + half * HALF), value);
                 }
@@ -39,16 +39,19 @@ pub unsafe fn blend(
     }
 }
 
-/// Resizes a row along x.
+/// Resizes a row of each plane along x.
 ///
 /// # Safety
 /// As [`blend`].
 #[target_feature(enable = "neon")]
-pub unsafe fn across(groups: &[Group], row: *const u8, out: *mut f32) {
+pub unsafe fn across(groups: &[Group], rows: [*const u8; CHANNELS], outs: [*mut f32; CHANNELS]) {
     for group in groups {
         for half in 0..2 {
-            // SAFETY: the caller's.
-            unsafe { vst1q_f32(out.add(group.start + half * HALF), across_half(row, group, half)) };
+            for (row, out) in rows.into_iter().zip(outs) {
+                let out = out.wrapping_add(group.start + half * HALF);
+                // SAFETY: the caller's.
+                unsafe { vst1q_f32(out, across_half(row, group, half)) };
+            }
         }
     }
 }

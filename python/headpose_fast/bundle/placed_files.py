@@ -92,11 +92,15 @@ class PlacedDraft:
             put(offset, data)
         before = 0
         for name, part, places in _images(self._layout, self._job):
-            jpegs, sums = part.jpegs(), self._checksums[name]
-            failures = _core.render_to_file(jpegs, places, path, sums, workers, rendered)
-            raise_failures(part.photographs, failures)
-            rendered(part.rows)
-            before += part.rows
+            all_sums = self._checksums[name].reshape(places.offsets.shape)
+            for stretch, jpegs in part.stretches():
+                own = places.cut(stretch)
+                sums = np.zeros(own.offsets.size, np.uint32)
+                failures = _core.render_to_file(jpegs, own, path, sums, workers, rendered)
+                raise_failures(part.photographs, failures, stretch.start)
+                all_sums[:, stretch] = sums.reshape(own.offsets.shape)
+                rendered(len(sums))
+                before += len(sums)
         for name, span, offset, encoded in _labels(self._layout, self._job):
             self._checksums[name][span] = crc32(encoded)
             put(offset, encoded)
@@ -187,10 +191,14 @@ class PlacedReader:
         """Name the places that are not what a job makes."""
         spans = self._layout.spans()
         for name, part, places in _images(self._layout, job):
-            equal = np.zeros(part.rows, np.bool_)
-            failures = _core.compare_with_file(part.jpegs(), places, self._path, equal, workers)
-            raise_failures(part.photographs, failures)
-            yield from map(spans[name].place, np.flatnonzero(~equal).tolist())
+            all_equal = np.zeros(places.offsets.shape, np.bool_)
+            for stretch, jpegs in part.stretches():
+                own = places.cut(stretch)
+                equal = np.zeros(own.offsets.size, np.bool_)
+                failures = _core.compare_with_file(jpegs, own, self._path, equal, workers)
+                raise_failures(part.photographs, failures, stretch.start)
+                all_equal[:, stretch] = equal.reshape(own.offsets.shape)
+            yield from map(spans[name].place, np.flatnonzero(~all_equal).tolist())
         for name, span, offset, encoded in _labels(self._layout, job):
             self._file.seek(offset)
             if self._file.read(len(encoded)) != encoded:
@@ -219,6 +227,13 @@ class Places(NamedTuple):
     text_blocks: int | None
     #: uint64 (passes, photographs), in bytes.
     offsets: NDArray[np.uint64]
+
+    def cut(self, stretch: slice) -> Places:
+        """Return those of some photographs."""
+        crops, offsets = self.crops[:, stretch], self.offsets[:, stretch]
+        return self._replace(
+            crops=np.ascontiguousarray(crops), offsets=np.ascontiguousarray(offsets)
+        )
 
 
 def _images(layout: Layout, job: Job) -> Iterator[tuple[str, Part, Places]]:

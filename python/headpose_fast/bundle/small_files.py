@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 from zlib import crc32
 
+import numpy as np
+
 from headpose_fast import _core
 from headpose_fast.bundle.arrays import DTYPE, Counts
 from headpose_fast.bundle.kind_small import NAME, SmallPickle
@@ -89,7 +91,8 @@ def _write_part(
     put(labels, crc32(labels), pickle.labels(index))
     places = _core.to_text(crops.astype("<u2").tobytes())
     put(places, crc32(places), pickle.crops(index, most_pixels(crops)))
-    raise_failures(
-        part.photographs, _core.compress_photographs(part.jpegs(), cover, workers, photograph)
-    )
+    for stretch, jpegs in part.stretches():
+        own = np.ascontiguousarray(cover[:, stretch])
+        failures = _core.compress_photographs(jpegs, own, workers, photograph)
+        raise_failures(part.photographs, failures, stretch.start)
     return sums

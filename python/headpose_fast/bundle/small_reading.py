@@ -235,11 +235,14 @@ class SmallReader:
                     yield stored.place(text)
             if crops.shape != stored.crops.shape:
                 continue
-            equal = np.zeros(stored.photographs, np.bool_)
-            pieces = stored.pieces(self._path)
-            failures = _core.compare_photographs(part.jpegs(), cover, pieces, equal, workers)
-            raise_failures(part.photographs, failures)
-            yield from map(stored.place, (np.flatnonzero(~equal) + 2).tolist())
+            for stretch, jpegs in part.stretches():
+                equal = np.zeros(len(jpegs), np.bool_)
+                pieces = stored.pieces(self._path, stretch)
+                own = np.ascontiguousarray(cover[:, stretch])
+                failures = _core.compare_photographs(jpegs, own, pieces, equal, workers)
+                raise_failures(part.photographs, failures, stretch.start)
+                found = np.flatnonzero(~equal) + stretch.start + 2
+                yield from map(stored.place, found.tolist())
 
 
 def described(

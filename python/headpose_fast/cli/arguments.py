@@ -6,13 +6,20 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
+from headpose_fast.database.limits import Limits
 from headpose_fast.progress import terminal_size
 from headpose_fast.samples.options import MOST_SIDE, MOST_WORKERS
 
 #: Digits of a whole number: Python rejects thousands of digits with a message of its own.
 _MOST_DIGITS = 20
+
+_MOST_LIMIT = 2**63 - 1
+
+#: Of a table; archives and folders have two digits.
+_MOST_PERSON = 2**31 - 1
 
 
 def new_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -126,6 +133,32 @@ def _parsed(parse: Callable[..., Any], *arguments: str) -> Any:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def column(text: str) -> tuple[str, str]:
+    """Parse `OWN=OURS`, the names of a table's column."""
+    own, _, ours = text.rpartition("=")
+    if not own or not ours:
+        raise argparse.ArgumentTypeError(f"{text!r} is not OWN=OURS")
+    return ours, own
+
+
+def limit(text: str) -> tuple[str, int]:
+    """Parse `NAME=VALUE`, a field of `Limits`."""
+    names = [field.name for field in fields(Limits)]
+    name, _, value = text.partition("=")
+    if name not in names:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=VALUE with one of {', '.join(names)}"
+        )
+    return name, integer(1, _MOST_LIMIT)(value)
+
+
+def csv(text: str) -> str:
+    """Parse the path of a table to write."""
+    if not text.lower().endswith(".csv"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .csv")
+    return text
+
+
 def png(text: str) -> str:
     """Parse the path of a picture to write."""
     if not text.lower().endswith(".png"):
@@ -135,7 +168,7 @@ def png(text: str) -> str:
 
 def persons(text: str) -> tuple[int, ...]:
     """Parse `N,N,...`, the people to test on."""
-    person = integer(1, 99)
+    person = integer(1, _MOST_PERSON)
     named = tuple(person(part) for part in text.split(","))
     if len(set(named)) < len(named):
         raise argparse.ArgumentTypeError(f"{text!r} names a person twice")

@@ -59,13 +59,14 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         Options.chosen(options.form, **chosen)
     except ValueError as error:
         parser.error(str(error))
-    databases.settle_input(options)
+    databases.settle_input(options, parser)
     exported = export(
         options.form,
         options.input,
         options.output,
         workers=options.workers,
         allow_incomplete=options.allow_incomplete,
+        limits=options.limits,
         progress=not options.quiet,
         **chosen,
     )
@@ -77,7 +78,8 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def _summary(exported: Exported) -> str:
     return (
-        f"{exported.photographs:,} photographs of {len(exported.persons)} people\n"
+        f"{exported.photographs:,} photographs of {len({*exported.persons} - {0}) or 'unknown'} "
+        "people\n"
         f"{'replaced' if exported.replaced else 'wrote'} {exported.path}: "
         f"{exported.size:,} bytes in {exported.seconds:.1f} s"
     )

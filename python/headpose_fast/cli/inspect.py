@@ -2,7 +2,7 @@
 
 import argparse
 
-from headpose_fast.cli import arguments
+from headpose_fast.cli import arguments, databases
 from headpose_fast.cli.talk import print_result
 
 _EXAMPLES = """\
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add("--index", arguments.path, "FILE.csv", text)
     text = "the database it was made from (default: found in the current folder or the cache)"
     add("--input", arguments.path, "PATH", text)
+    databases.add_how_to_read(made)
     arguments.add_talk(made)
     return made
 
@@ -40,10 +41,11 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("--input needs --picture or --index")
     if options.picture is not None and options.picture == options.index:
         parser.error("--picture and --index name the same file")
+    databases.settle_reading(options, parser)
     inspection = inspect(options.file, progress=not options.quiet)
     database = None
     if options.input is not None:
-        database = open_database(find_database(options.input))
+        database = open_database(find_database(options.input, None, options.limits), options.limits)
     elif options.index is not None or options.picture is not None:
         database = database_of_digest(inspection.database)
     if options.index is not None:

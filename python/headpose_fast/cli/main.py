@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from headpose_fast.cli import export, inspect, prepare, upload, verify
+from headpose_fast.cli import export, inspect, prepare, table, upload, verify
 from headpose_fast.cli.talk import say
 from headpose_fast.text import printable
 
@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "verify": verify,
     "upload": upload,
     "export": export,
+    "table": table,
 }
 
 

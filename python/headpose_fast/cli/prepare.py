@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
 _MOST_PASSES = 9999
 
+#: People that are listed one by one.
+_MOST_LISTED = 99
+
 #: Options of the command only; all others are arguments of `prepare`.
 _OF_THE_COMMAND = {"sample", "upload", "upload_args", "quiet", "json"}
+_OF_THE_COMMAND |= {"columns", "absolute_paths", "limit"}
 
 #: Bytes of a file to upload that take minutes at 100 Mbit/s.
 _LARGE = 10**9
@@ -32,6 +37,7 @@ commands:
   headpose-fast verify FILE    check every byte of it
   headpose-fast upload FILE s3://BUCKET/FOLDER
   headpose-fast export FORM    the database as npz or parquet, for other loaders
+  headpose-fast table OUT.csv  the database as a table, an example of one for your own photographs
 
 examples:
   headpose-fast                               the file for the DeepLens sample
@@ -74,6 +80,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--pickle", str, None, text, choices=KINDS, default="any")
     databases.add_allow_incomplete(made)
+    made.add_argument(
+        "--ray",
+        nargs="?",
+        const=True,
+        default=False,
+        type=arguments.path,
+        metavar="ADDRESS",
+        help="make the shards on the Ray cluster of this address, or on one that Ray finds or "
+        "starts here; --workers is then the number of CPUs of each task (default: 1)",
+    )
     flag("--sync", help="wait until the file is on the disk, where it survives a power cut")
     text = "upload the finished file to this folder, s3://bucket/folder"
     add("--upload", arguments.address, "ADDRESS", text)
@@ -90,7 +106,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
     from headpose_fast.pipeline import prepare
 
-    databases.settle_input(options)
+    databases.settle_input(options, parser)
     given = {name: value for name, value in vars(options).items() if name not in _OF_THE_COMMAND}
     prepared = prepare(**given, progress=not options.quiet)
     if not options.quiet:
@@ -113,6 +129,10 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
         parser.error(str(error))
     if options.upload_args and options.upload is None:
         parser.error("--upload-args needs --upload")
+    if options.ray and options.shards is None:
+        parser.error("--ray needs --shards")
+    if options.upload and options.shards is not None:
+        parser.error("--upload sends one file; for shards, --output s3://BUCKET/FOLDER")
     arguments.require_once(options, parser)
     if options.output is not None and options.output.startswith("s3://"):
         _require_bucket(options, parser)
@@ -151,9 +171,10 @@ def _send(prepared: Prepared, options: argparse.Namespace) -> int:
 
 def _summary(prepared: Prepared) -> str:
     (train, *sample), (test, *_) = prepared.shapes[:2]
-    people = {*prepared.train_persons, *prepared.test_persons}
+    people = {*prepared.train_persons, *prepared.test_persons} - {0}
+    of = f"{prepared.photographs:,} photographs of {len(people) or 'unknown'} people"
     return (
-        f"{prepared.photographs:,} photographs of {len(people)} people: {_sides(prepared)}\n"
+        f"{of}: {_sides(prepared)}\n"
         f"{train:,} train and {test:,} test samples of {sample[2]} x {sample[1]} pixels, "
         f"seed {prepared.seed}, pickle kind {prepared.kind}\n"
         f"{'replaced' if prepared.replaced else 'wrote'} {prepared.address or prepared.path}: "
@@ -170,14 +191,26 @@ def _shards(prepared: Prepared) -> str:
     return f"{prepared.shards:,} shard{'s' if prepared.shards > 1 else ''}{there}, "
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    """List people or series; of many only the first and the last."""
+    if len(numbers) > _MOST_LISTED:
+        return f"{len(numbers):,} from {numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
 def _sides(prepared: Prepared) -> str:
-    """Say which people or series are trained and tested on, and that none is in both."""
+    """Say which people or series are trained and tested on, and that none is in both.
+
+    Where the column `split` of a table says which photographs are, people may be.
+    """
     what, prefix = "person", ""
     train, test = prepared.train_persons, prepared.test_persons
     if not set(train).isdisjoint(test):
         what, prefix = "series", "series "
         train, test = prepared.train_series, prepared.test_series
     if not set(train).isdisjoint(test):
-        raise AssertionError(f"{what} {train} and {test} are not apart")
-    training, testing = (f"{prefix}{', '.join(map(str, side))}" for side in (train, test))
+        both = {*prepared.train_persons}.intersection(prepared.test_persons)
+        who = "whose people are unknown" if 0 in both else f"{len(both):,} people are on both"
+        return f"divided by the table's column split into sides, {who}"
+    training, testing = (f"{prefix}{_listed(side)}" for side in (train, test))
     return f"training on {training}; testing on {testing}; no {what} is in both"

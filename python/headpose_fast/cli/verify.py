@@ -2,7 +2,7 @@
 
 import argparse
 
-from headpose_fast.cli import arguments
+from headpose_fast.cli import arguments, databases
 from headpose_fast.cli.talk import print_result, say
 
 _EXAMPLES = """\
@@ -20,16 +20,18 @@ def parser() -> argparse.ArgumentParser:
     add("file", arguments.path, "FILE", "the bundle, or the index of shards")
     text = "the database it was made from; all samples are rendered again and compared"
     add("--input", arguments.path, "PATH", text)
+    databases.add_how_to_read(made)
     arguments.add_workers(made)
     arguments.add_talk(made)
     return made
 
 
-def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:  # noqa: ARG001
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Check a bundle."""
     from headpose_fast.views.verification import verify
 
-    verified = verify(options.file, options.input, workers=options.workers)
+    databases.settle_reading(options, parser)
+    verified = verify(options.file, options.input, workers=options.workers, limits=options.limits)
     if not options.quiet:
         how = (
             " and are what the database makes"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headpose_fast.database.names import NUMBERS, PERSONS, SERIES
 from headpose_fast.database.photographs import (
@@ -60,19 +61,23 @@ class Database(Sequence[Photograph]):
         from headpose_fast.images import photograph_image
 
         missing, digest = sum(map(len, self.missing().values())), self.digest
+        people = ", ".join(map(str, self.persons))
         facts = [
             ("database", str(self.path)),
             ("photographs", f"{len(self):,}"),
-            ("people", ", ".join(map(str, self.persons))),
+            ("people", "unknown" if self.persons == (0,) else people),
             ("missing", f"{missing:,} of the published photographs" if missing else "nothing"),
             ("digest", f"{digest}{' (the published one)' if digest == PUBLISHED_DIGEST else ''}"),
         ]
+        if self.is_table:
+            facts = [fact for fact in facts if fact[0] != "missing"]
         figures: list[notebook.Figure] = []
         for photograph in map(self.__getitem__, notebook.spread(len(self))):
-            caption = f"person {photograph.person}, {photograph.tilt:+d}, {photograph.pan:+d}"
+            caption = f"person {photograph.person or 'unknown'}, "
+            caption += f"{photograph.tilt:+g}, {photograph.pan:+g}"
             try:
                 figures.append((caption, photograph_image(photograph.name, photograph.jpeg)))
-            except DatabaseError as error:
+            except (DatabaseError, OSError) as error:
                 # Show the others, and the reason instead of this picture.
                 figures.append((f"{caption}: {error}", None))
         return notebook.page("Database", facts, figures)
@@ -111,13 +116,8 @@ class Database(Sequence[Photograph]):
 
         Without test people and series, a table is divided by its column `split`, if it has one.
         """
-        columns = columns_of(self.photographs)
-        tested = np.isin(columns.persons, [*test_persons])
-        tested |= np.isin(columns.series, [*test_series])
-        by_column = self.photographs.tested if isinstance(self.photographs, Rows) else None
-        if by_column is not None and not test_persons and not test_series:
-            tested = by_column
-        return select(self.photographs, ~tested), select(self.photographs, tested)
+        test = tested(self, test_persons, test_series)
+        return select(self.photographs, ~test), select(self.photographs, test)
 
     def missing(self) -> dict[tuple[int, int], list[int]]:
         """Find the published photographs that are missing: their numbers by person and series."""
@@ -128,6 +128,16 @@ class Database(Sequence[Photograph]):
             for series in SERIES
         }
         return {of: numbers for of, numbers in absent.items() if numbers}
+
+    def require_divided(self) -> None:
+        """Raise DatabaseError for a table that does not say which photographs are tested with."""
+        if self.is_table and not self.divided:
+            raise DatabaseError(
+                [
+                    f"{self.path}: nothing says which photographs are tested with: add a "
+                    "column split (train or test), or a column person and use --test-persons"
+                ]
+            )
 
     def require_complete(self, test_persons: Collection[int]) -> None:
         """Raise DatabaseError if published photographs, or all of a test person's, are missing.
@@ -152,6 +162,19 @@ class Database(Sequence[Photograph]):
         ]
         if problems:
             raise DatabaseError(problems)
+
+
+def tested(
+    database: Database, test_persons: Collection[int], test_series: Collection[int]
+) -> NDArray[np.bool_]:
+    """Return which photographs are tested with, as `Database.split` has it: (photographs,)."""
+    photographs = database.photographs
+    by_column = photographs.tested if isinstance(photographs, Rows) else None
+    if by_column is not None and not test_persons and not test_series:
+        return by_column
+    columns = columns_of(photographs)
+    of_persons = np.isin(columns.persons, [*test_persons])
+    return of_persons | np.isin(columns.series, [*test_series])
 
 
 def _digest_of_rows(rows: Rows) -> str:

@@ -12,7 +12,7 @@ class Limits:
 
     #: Members of an archive, including those that do not belong to the database.
     members: int = 100_000
-    #: Bytes of an archive.
+    #: Bytes of an archive or a table.
     archive_bytes: int = 2 << 30
     #: Bytes that a gzipped archive may unpack to.
     unpacked_bytes: int = 2 << 30

@@ -20,6 +20,9 @@ NAME = re.compile(
     r"(?P<tilt>[+-]\d+)(?P<pan>[+-]\d+))\.(?P<kind>jpg|txt))",
     re.DOTALL | re.ASCII,
 )
+#: How the names of tables end.
+TABLE_SUFFIXES = (".csv", ".parquet")
+
 FOLDER = re.compile(r"Person(ne)?\d\d", re.ASCII)
 TILT_OF = {f"{tilt:+d}": tilt for tilt in TILTS}
 PAN_OF = {f"{pan:+d}": pan for pan in PANS}

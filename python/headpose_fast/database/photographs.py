@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +14,39 @@ from numpy.typing import NDArray
 from headpose_fast import _core
 from headpose_fast.database.columns import Columns
 from headpose_fast.database.names import FaceBox
+from headpose_fast.database.objects import Failure, contents, is_object
 from headpose_fast.errors import DatabaseError
 
 #: Photographs whose places are handed to the native module at once.
 _TOGETHER = 4096
 
+#: Bytes of objects that are fetched to be used together, and how many objects.
+_FETCHED_BYTES, _FETCHED = 64 << 20, 1024
+
 
 class Place(NamedTuple):
-    """Bytes of a file on disk, which are read when they are needed."""
+    """Bytes of a file on disk, which are read when they are needed; or a whole object of S3."""
 
+    #: The file's path, or the object's address.
     path: str
     #: Where they begin.
     offset: int
     #: How many there are.
     length: int
+
+    def read(self) -> bytes:
+        """Read or fetch them. Raises OSError if that fails."""
+        if is_object(self.path):
+            (content,) = contents([self.path], [self.length])
+            if isinstance(content, Failure):
+                raise OSError(f"{self.path}: {content.reason}")
+            return content
+        with open(self.path, "rb") as file:  # noqa: PTH123 (it may be one of a million)
+            file.seek(self.offset)
+            jpeg = file.read(self.length)
+        if len(jpeg) < self.length:
+            raise OSError(f"{self.path}: it ends early: the file has changed")
+        return jpeg
 
 
 #: A photograph's file: its bytes, or where they are.
@@ -60,18 +80,11 @@ class Photograph:
 
     @property
     def jpeg(self) -> bytes:
-        """The file's bytes, read from the disk unless they are in memory.
+        """The file's bytes, read from the disk, or fetched, unless they are in memory.
 
         Raises OSError if they cannot be read.
         """
-        if isinstance(self.file, bytes):
-            return self.file
-        with open(self.file.path, "rb") as file:  # noqa: PTH123 (it may be one of a million)
-            file.seek(self.file.offset)
-            jpeg = file.read(self.file.length)
-        if len(jpeg) < self.file.length:
-            raise OSError(f"{self.file.path}: it ends early: the file has changed")
-        return jpeg
+        return self.file if isinstance(self.file, bytes) else self.file.read()
 
 
 class Rows(Sequence[Photograph]):
@@ -129,7 +142,10 @@ class Rows(Sequence[Photograph]):
 
     def file(self, index: int) -> Place:
         """Return where a photograph is."""
-        return Place(str(self.folder / self.names[index]), 0, int(self.lengths[index]))
+        name = self.names[index]
+        # It is one of a million.
+        path = name if is_object(name) else os.path.join(self.folder, name)  # noqa: PTH118
+        return Place(path, 0, int(self.lengths[index]))
 
     def select(self, wanted: NDArray[np.int64]) -> Rows:
         """Return some of the photographs."""
@@ -170,10 +186,71 @@ def series_of(photographs: Sequence[Photograph]) -> tuple[int, ...]:
 
 
 def files_of(photographs: Sequence[Photograph]) -> list[JpegFile]:
-    """Return the files of photographs, or where they are."""
+    """Return the files of photographs, or where they are on disk; those in S3 are fetched.
+
+    Raises DatabaseError for those that cannot be fetched.
+    """
+    files = _places(photographs)
+    away = [(i, f) for i, f in enumerate(files) if isinstance(f, Place) and is_object(f.path)]
+    if away:
+        fetched = contents([file.path for _, file in away], [file.length for _, file in away])
+        problems = []
+        for (i, file), content in zip(away, fetched, strict=True):
+            if isinstance(content, Failure):
+                problems.append(f"{file.path}: {content.reason}")
+            else:
+                files[i] = content
+        if problems:
+            raise DatabaseError(problems)
+    return files
+
+
+def jpegs_of(photographs: Sequence[Photograph]) -> list[bytes]:
+    """Return the bytes of the files of photographs.
+
+    Raises DatabaseError for those that cannot be fetched, OSError for one that cannot be read.
+    """
+    files = files_of(photographs)
+    return [file if isinstance(file, bytes) else file.read() for file in files]
+
+
+def file_lengths(photographs: Sequence[Photograph]) -> list[int]:
+    """Return the bytes of the files of photographs, none of which is read."""
+    if isinstance(photographs, Rows):
+        return list(map(int, photographs.lengths))
+    return [len(f) if isinstance(f, bytes) else f.length for f in _places(photographs)]
+
+
+def stretches(photographs: Sequence[Photograph]) -> Iterator[tuple[slice, list[JpegFile]]]:
+    """Yield the photographs and their files: all at once, or if they are in S3 one by one stretch.
+
+    A stretch that was fetched is in memory until the next is asked for. Raises DatabaseError as
+    `files_of` does.
+    """
+    ends = [len(photographs)]
+    if isinstance(photographs, Rows) and any(map(is_object, photographs.names)):
+        ends = _ends(photographs.lengths.tolist())
+    first = 0
+    for end in ends:
+        yield slice(first, end), files_of(photographs[first:end])
+        first = end
+
+
+def _places(photographs: Sequence[Photograph]) -> list[JpegFile]:
     if isinstance(photographs, Rows):
         return [photographs.file(i) for i in range(len(photographs))]
     return [photograph.file for photograph in photographs]
+
+
+def _ends(lengths: Sequence[int]) -> list[int]:
+    """Divide files of some lengths into stretches, and return where each ends."""
+    ends, first, total = [], 0, 0
+    for i, length in enumerate(lengths):
+        if i > first and (total + length > _FETCHED_BYTES or i - first == _FETCHED):
+            ends.append(i)
+            first, total = i, 0
+        total += length
+    return [*ends, len(lengths)]
 
 
 def select(photographs: Sequence[Photograph], wanted: NDArray[np.bool_]) -> Sequence[Photograph]:
@@ -195,9 +272,12 @@ def file_digests(photographs: _Many) -> Iterator[tuple[_Many, list[str]]]:
     problems = []
     for first in range(0, len(photographs), _TOGETHER):
         some = cast("_Many", photographs[first : first + _TOGETHER])
-        out = np.zeros((len(some), 32), np.uint8)
-        failures = _core.digests(files_of(some), out, None)
-        problems += [f"{some[i].name}: {reason}" for i, reason in failures]
-        yield some, [row.tobytes().hex() for row in out]
+        digests: list[str] = []
+        for stretch, files in stretches(some):
+            out = np.zeros((len(files), 32), np.uint8)
+            failures = _core.digests(files, out, None)
+            problems += [f"{some[stretch.start + i].name}: {reason}" for i, reason in failures]
+            digests += [row.tobytes().hex() for row in out]
+        yield some, digests
     if problems:
         raise DatabaseError(problems)

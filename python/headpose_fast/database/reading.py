@@ -14,9 +14,17 @@ import numpy as np
 from headpose_fast import _core
 from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.names import FOLDER, NAME, PAN_OF, TILT_OF, identity_of, parse_label
+from headpose_fast.database.names import (
+    FOLDER,
+    NAME,
+    PAN_OF,
+    TABLE_SUFFIXES,
+    TILT_OF,
+    identity_of,
+    parse_label,
+)
 from headpose_fast.database.photographs import JpegFile, Photograph, Place
-from headpose_fast.database.tables import SUFFIXES, Table, read_table
+from headpose_fast.database.tables import Table, read_table
 from headpose_fast.errors import DatabaseError
 
 
@@ -39,12 +47,14 @@ def open_database(path: str | os.PathLike[str], limits: Limits | None = None) ->
     Raises:
         DatabaseError: The file is not an archive, is damaged, exceeds a limit, or holds a
             photograph without a label or the reverse, two files for one person, series and
-            number, a malformed name, label or JPEG header, or no photograph at all.
+            number, a malformed name, label or JPEG header, or no photograph at all. Or rows of a
+            table are bad.
+        ModuleNotFoundError: It is a Parquet table, and pyarrow is not installed.
         OSError: `path` cannot be read.
 
     """
     limits = limits or Limits()
-    if isinstance(path, Table) or os.fspath(path).lower().endswith(SUFFIXES):
+    if isinstance(path, Table) or os.fspath(path).lower().endswith(TABLE_SUFFIXES):
         return read_table(path if isinstance(path, Table) else Table(path), limits)
     path = Path(path)
 

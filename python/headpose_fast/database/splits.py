@@ -8,7 +8,7 @@ from operator import index
 TEST_PERSONS = (5, 10, 15)
 
 #: `known` trains on one series and tests on the other; `unknown` leaves one person out.
-_FOLD = re.compile(r"(known):([12])|(unknown):([1-9]\d?)", re.ASCII)
+_FOLD = re.compile(r"(known):([12])|(unknown):([1-9]\d{0,8})", re.ASCII)
 
 
 def test_with(

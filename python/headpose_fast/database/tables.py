@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,10 @@ from headpose_fast import _core
 from headpose_fast.database.columns import Columns
 from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
+from headpose_fast.database.objects import Failure, is_object, starts
 from headpose_fast.database.photographs import Place, Rows
+from headpose_fast.database.table_files import OPTIONAL, REQUIRED, read_csv, read_parquet
 from headpose_fast.errors import DatabaseError
-
-#: How the names of tables end.
-SUFFIXES = (".csv", ".parquet")
-
-#: Columns that a table must have, and those that it may have.
-REQUIRED = ("photograph", "tilt", "pan", "face_x", "face_y", "face_width", "face_height")
-OPTIONAL = ("person", "series", "number", "split")
 
 #: In the order of `Columns`, without the size of the picture.
 _IN_ORDER = ("person", "series", "number", "tilt", "pan", *REQUIRED[3:])
@@ -36,14 +31,25 @@ _ANGLES = ("tilt", "pan")
 #: Whole numbers are not larger.
 _LARGEST = 2**31 - 1
 
-#: Rows that are checked at once.
-_TOGETHER = 4096
+#: Labels are float32.
+_LARGEST_ANGLE = float(np.finfo(np.float32).max)
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+
+#: Texts of these characters are numbers if Python takes them for some.
+_OF_NUMBERS = frozenset("0123456789+-.eE ")
 
 #: Bad rows after which the rest of a table is not read.
 _MOST_PROBLEMS = 1000
 
-#: Characters that a row's value may have.
+#: Characters that a path may have.
 _LONGEST = 4096
+
+#: Photographs whose headers are read at once.
+_OPENED_TOGETHER = 1024
+
+#: Bytes of an object of S3 in which a JPEG's header mostly is: `jpeg_sizes` asks for no end then.
+_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Table:
         """Return the path."""
         return os.fspath(self.path)
 
+    def __str__(self) -> str:
+        """Return the path."""
+        return os.fspath(self.path)
+
 
 def read_table(table: Table, limits: Limits) -> Database:
     """Read a table, and the headers of its photographs.
@@ -77,13 +87,21 @@ def read_table(table: Table, limits: Limits) -> Database:
     Raises:
         DatabaseError: Rows are bad, or photographs are missing or not usable JPEGs; the first
             thousand or so of them. Or the file is not a table.
+        ModuleNotFoundError: It is a Parquet file, and pyarrow is not installed.
         OSError: It cannot be read.
 
     """
     path = Path(table)
-    reader = _Reader(path, table.absolute_paths, limits)
-    read = _parquet if path.suffix.lower() == ".parquet" else _csv
-    for lines, columns in read(path, table.columns, reader.bad):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseError([f"{path}: not a file"])
+    if status.st_size > limits.archive_bytes:
+        raise DatabaseError([f"{path}: more than the {limits.archive_bytes} bytes allowed"])
+    is_parquet = path.suffix.lower() == ".parquet"
+    reader = _Reader(path, "row" if is_parquet else "line", table.absolute_paths, limits)
+    for lines, columns in (read_parquet if is_parquet else read_csv)(
+        path, table.columns, reader.bad
+    ):
         reader.add(lines, columns)
         if len(reader.problems) > _MOST_PROBLEMS:
             break
@@ -93,10 +111,10 @@ def read_table(table: Table, limits: Limits) -> Database:
 class _Reader:
     """Checks rows and keeps them."""
 
-    def __init__(self, path: Path, absolute_paths: bool, limits: Limits) -> None:
+    def __init__(self, path: Path, unit: str, absolute_paths: bool, limits: Limits) -> None:
         self.path, self.folder = path, path.parent
         self.problems: list[str] = []
-        self._absolute_paths, self._limits = absolute_paths, limits
+        self._unit, self._absolute_paths, self._limits = unit, absolute_paths, limits
         self._names: list[str] = []
         self._lengths: list[NDArray[np.int64]] = []
         self._values: list[NDArray[np.float64]] = []
@@ -113,61 +131,62 @@ class _Reader:
         names = [self._name(lines[i], name) for i, name in enumerate(columns["photograph"])]
         if "split" in columns:
             self._tested.append(self._split(lines, columns["split"]))
-        if len(self.problems) == before:
-            values[:, 5:7], lengths = self._sizes(lines, names)
-            self._names += names
+        if len(self.problems) > before:
+            return
+        for first in range(0, count, _OPENED_TOGETHER):
+            some = slice(first, first + _OPENED_TOGETHER)
+            values[some, 5:7], lengths = self._sizes(lines[some], names[some])
             self._lengths.append(lengths)
-            self._values.append(values)
+        self._names += names
+        self._values.append(values)
 
     def bad(self, line: int, problem: str) -> None:
         """Note what is wrong with a row."""
-        self.problems.append(f"{self.path}: line {line}: {problem}")
+        self.problems.append(f"{self.path}: {self._unit} {line}: {problem}")
 
     def _numbers(
-        self, lines: Sequence[int], name: str, texts: Sequence[Any]
+        self, lines: Sequence[int], name: str, given: Sequence[Any]
     ) -> NDArray[np.float64]:
         """Return the numbers of a column, all at once if they are good."""
         angles = name in _ANGLES
-        least = 0 if name in OPTIONAL else -_LARGEST
+        least, most = (-_LARGEST_ANGLE, _LARGEST_ANGLE) if angles else (-_LARGEST, _LARGEST)
+        if name in OPTIONAL:
+            least = 0
 
         def good(values: NDArray[np.float64]) -> bool:
-            if angles:
-                return bool(np.isfinite(values).all())
-            within = (values >= least) & (values <= _LARGEST)
-            return bool((within & (values == np.floor(values))).all())
+            # Comparisons with NaN are false.
+            within = (values >= least) & (values <= most)
+            return bool((within if angles else within & (values == np.floor(values))).all())
 
-        try:
-            values = np.array(texts, np.float64)
-            if good(values):
-                return values
-        except (ValueError, TypeError):
-            pass
-        values = np.zeros(len(texts))
-        kind = "a finite number" if angles else "a whole number"
-        for i, text in enumerate(texts):
-            try:
-                values[i] = float(text)
-                if good(values[i : i + 1]):
-                    continue
-            except (ValueError, TypeError):
-                pass
-            self.bad(lines[i], f"{name} is {_shown(text)}, not {kind}")
-        return values
+        values = _converted(given)
+        if values is None or not good(values):
+            kind = "a finite number" if angles else f"a whole number from {least} to {most}"
+            values = np.zeros(len(given))
+            for i, one in enumerate(given):
+                value = _converted([one])
+                if value is not None and good(value):
+                    values[i] = value[0]
+                else:
+                    self.bad(lines[i], f"{name} is {_shown(one)}, not {kind}")
+        # There is one zero, not two.
+        return values + 0.0
 
     def _name(self, line: int, name: Any) -> str:  # noqa: ANN401 (of a file of anyone)
         """Return the path of a photograph, which must be one that is allowed."""
         if not isinstance(name, str) or not name or "\0" in name or len(name) > _LONGEST:
             self.bad(line, f"photograph is {_shown(name)}, not a path")
-            return ""
-        if not self._absolute_paths:
-            if Path(name).is_absolute():
+        elif not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
+            self.bad(line, f"photograph is {_shown(name)}, which is not text in UTF-8")
+        elif not self._absolute_paths and not is_object(name):
+            # On Windows a path without a drive counts as relative.
+            if name.startswith(("/", os.sep)) or os.path.splitdrive(name)[0]:
                 self.bad(line, f"{_shown(name)} is absolute, which --absolute-paths allows")
-            elif posixpath.normpath(name.replace(os.sep, "/")).split("/")[0] == "..":
+            elif ".." in name and _leaves(name):
                 self.bad(
                     line,
                     f"{_shown(name)} is outside the table's folder, which --absolute-paths allows",
                 )
-        return name
+        return name if isinstance(name, str) else ""
 
     def _split(self, lines: Sequence[int], texts: Sequence[Any]) -> NDArray[np.bool_]:
         for i, text in enumerate(texts):
@@ -179,27 +198,57 @@ class _Reader:
         self, lines: Sequence[int], names: Sequence[str]
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Read the size of each picture in pixels, and of its file in bytes."""
-        places, lengths = [], np.zeros(len(names), np.int64)
-        bad = set()
-        for i, name in enumerate(names):
-            path = str(self.folder / name)
+        folder = str(self.folder)
+        lengths = np.zeros(len(names), np.int64)
+        files: list[bytes | Place] = [b""] * len(names)
+        bad: dict[int, str] = {}
+        objects = [i for i, name in enumerate(names) if is_object(name)]
+        for i, start in zip(objects, self._starts([names[i] for i in objects]), strict=True):
+            if isinstance(start, Failure):
+                bad[i] = start.reason
+            else:
+                files[i], lengths[i] = start
+        for i in sorted(set(range(len(names))).difference(objects)):
+            path = os.path.join(folder, names[i])  # noqa: PTH118 (it is one of a million)
             try:
-                lengths[i] = os.stat(path).st_size  # noqa: PTH116 (it is one of a million)
+                status = os.stat(path)  # noqa: PTH116 (the same)
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                self.bad(lines[i], f"{name}: {reason}")
-                bad.add(i)
-            if lengths[i] > self._limits.photograph_bytes:
-                most = self._limits.photograph_bytes
-                self.bad(lines[i], f"{name}: more than the {most} bytes allowed")
-                bad.add(i)
-                lengths[i] = 0
-            places.append(Place(path, 0, int(lengths[i])))
+                bad[i] = getattr(error, "strerror", None) or str(error)
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                bad[i] = "not a file"
+            lengths[i] = status.st_size
+            files[i] = Place(path, 0, status.st_size)
+        most = self._limits.photograph_bytes
+        bad |= {
+            int(i): f"more than the {most} bytes allowed" for i in np.flatnonzero(lengths > most)
+        }
+        for i in bad:
+            files[i] = b""
         sizes = np.zeros((len(names), 2), np.uint32)
-        for i, reason in _core.jpeg_sizes(places, self._limits.photograph_pixels, sizes, None):
-            if i not in bad:
-                self.bad(lines[i], f"{names[i]}: {reason}")
+        failures = _core.jpeg_sizes(files, self._limits.photograph_pixels, sizes, None)
+        for i, reason in sorted((dict(failures) | bad).items()):
+            self.bad(lines[i], f"{names[i]}: {reason}")
         return sizes, lengths
+
+    def _starts(self, addresses: Sequence[str]) -> list[tuple[bytes, int] | Failure]:
+        """Fetch the headers of objects."""
+        if not addresses:
+            return []
+        found: list[tuple[bytes, int] | Failure] = list(starts(addresses, _HEADER_BYTES))
+        most = self._limits.photograph_bytes
+        again = []
+        for i, start in enumerate(found):
+            # Some have more before their picture.
+            if (
+                not isinstance(start, Failure)
+                and len(start[0]) < start[1] <= most
+                and not _has_header(start[0], self._limits)
+            ):
+                again.append(i)
+        for i, whole in zip(again, starts([addresses[i] for i in again], most), strict=True):
+            found[i] = whole
+        return found
 
     def rows(self) -> Rows:
         """Return the rows, all of which must be good."""
@@ -216,77 +265,32 @@ class _Reader:
         )
 
 
+def _converted(given: Sequence[Any]) -> NDArray[np.float64] | None:
+    """Return values of a column as numbers; None if some are not, or are written strangely."""
+    kinds = set(map(type, given))
+    if kinds == {str}:
+        # What Python takes for a number besides: 1_000, other scripts' digits, inf, nan.
+        plain = _OF_NUMBERS.issuperset("".join(given)) or all(map(_NUMBER.fullmatch, given))
+        if not plain:
+            return None
+    elif not kinds <= {int, float}:
+        return None
+    try:
+        return np.array(given, np.float64)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _leaves(name: str) -> bool:
+    """Whether a relative path leads out of the folder that it begins in."""
+    return posixpath.normpath(name.replace(os.sep, "/")).split("/")[0] == ".."
+
+
+def _has_header(start: bytes, limits: Limits) -> bool:
+    """Whether the size of a picture can be read from the beginning of its file."""
+    size = np.zeros((1, 2), np.uint32)
+    return not _core.jpeg_sizes([start], limits.photograph_pixels, size, None)
+
+
 def _shown(text: object) -> str:
     return repr(text)[:80]
-
-
-#: Lines, and the values of their rows by column.
-_Batches = Iterator[tuple[Sequence[int], dict[str, Sequence[Any]]]]
-
-#: Called with a line and what is wrong with it.
-_Bad = Callable[[int, str], None]
-
-
-def _csv(path: Path, own: Mapping[str, str], bad: _Bad) -> _Batches:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, None)
-            if header is None:
-                raise DatabaseError([f"{path}: it is empty; its first line names the columns"])
-            wanted = _wanted(path, [name.strip() for name in header], own)
-            numbered = ((reader.line_num, row) for row in reader if row)
-            while some := list(islice(numbered, _TOGETHER)):
-                rows = []
-                for line, row in some:
-                    if len(row) == len(header):
-                        rows.append((line, *row))
-                    else:
-                        bad(line, f"{len(row)} values, but {len(header)} columns")
-                if rows:
-                    lines, *columns = zip(*rows, strict=True)
-                    yield lines, {name: columns[at] for name, at in wanted.items()}
-    except csv.Error as error:
-        raise DatabaseError([f"{path}: line {reader.line_num}: {error}"]) from None
-    except UnicodeDecodeError as error:
-        raise DatabaseError([f"{path}: not text in UTF-8: {error.reason}"]) from None
-
-
-def _parquet(path: Path, own: Mapping[str, str], bad: _Bad) -> _Batches:  # noqa: ARG001
-    """Read a Parquet file, where a row's number stands for its line."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"{path}: to read it, pip install 'headpose-fast[parquet]'"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            header = file.schema_arrow.names
-            wanted = _wanted(path, header, own)
-            first = 1
-            for batch in file.iter_batches(_TOGETHER, columns=[header[i] for i in wanted.values()]):
-                lines = range(first, first + batch.num_rows)
-                yield lines, {name: batch[header[i]].to_pylist() for name, i in wanted.items()}
-                first += batch.num_rows
-    except ArrowException as error:
-        raise DatabaseError([f"{path}: not a Parquet file that can be read: {error}"]) from None
-
-
-def _wanted(path: Path, header: Sequence[str], own: Mapping[str, str]) -> dict[str, int]:
-    """Return where each column is."""
-    found, problems = {}, []
-    for name in (*REQUIRED, *OPTIONAL):
-        theirs = own.get(name, name)
-        if header.count(theirs) > 1:
-            problems.append(f"{path}: two columns are named {_shown(theirs)}")
-        elif theirs in header:
-            found[name] = header.index(theirs)
-        elif name in REQUIRED or name in own:
-            problems.append(
-                f"{path}: there is no column {theirs!r}; if it has another name: "
-                f"--columns NAME={name}"
-            )
-    if problems:
-        raise DatabaseError(problems)
-    return found

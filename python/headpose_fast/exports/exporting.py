@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from headpose_fast.database.databases import Database
+import numpy as np
+from numpy.typing import NDArray
+
+from headpose_fast.database.databases import Database, tested
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.photographs import Photograph
+from headpose_fast.database.photographs import Photograph, persons_of, select
 from headpose_fast.errors import DatabaseError
 from headpose_fast.exports import npz, parquet
 from headpose_fast.exports.options import Channels, Form, Options, Part
@@ -59,7 +62,8 @@ def export(
     """Write the photographs and their poses for other loaders; docs/export.md explains the files.
 
     The same database and options make the same bytes with the same version of headpose-fast, and,
-    for parquet, of pyarrow. Photographs are in the order of person, series and number.
+    for parquet, of pyarrow. Photographs are in the order of person, series and number; those of a
+    table in its order.
 
     Args:
         form: `npz`: arrays `image` uint8 (photographs, size, size, 3), `pose` float64
@@ -72,7 +76,8 @@ def export(
             `HeadPoseImageDatabase_train.npz`. None for the current folder. An existing file is
             replaced once the new one is complete.
         part: `train` or `test` for only the photographs to train or test on.
-        test_persons: The people to test on; all others train. None for 5, 10 and 15.
+        test_persons: The people to test on; all others train. None for 5, 10 and 15, or for what
+            a table's column `split` says.
         split: A fold of the database's own protocols instead, as for `prepare`.
         size: For npz: width and height of the images in pixels, which are equal; None for 64.
         channels: For npz: the order of the channels, `bgr` or `rgb`; None for `bgr`.
@@ -99,17 +104,20 @@ def export(
         parquet.require_pyarrow()
     with bar("download", "B", progress is True) as report:
         source = find_database(input, report, limits)
-    target = target_path(output, options.name, source)
-    asked = {"published": input is None, "complete": not allow_incomplete}
+    target = target_path(output, options.name, Path(source))
+    by_default = test_persons is None and split is None
+    asked = {"by_default": by_default, "published": input is None, "complete": not allow_incomplete}
     database, digest = open_as_asked(source, limits, options.test_persons, **asked)
-    photographs, tested = _chosen(database, options)
+    if by_default and options.needs_split:
+        options = options.of_table(database)
+    photographs, test = _chosen(database, options)
     replaced = target.exists()
     if form == "npz":
         most = npz.most_bytes(photographs, options)
         write = partial(npz.write, photographs=photographs, options=options)
     else:
         most = parquet.most_bytes(photographs)
-        write = partial(parquet.write, photographs=photographs, tested=tested)
+        write = partial(parquet.write, photographs=photographs, tested=test.tolist())
     with (
         streamed_file(target, most, sync=False) as stream,
         bar("exporting", " photographs", progress) as report,
@@ -122,17 +130,16 @@ def export(
         size=target.stat().st_size,
         replaced=replaced,
         photographs=len(photographs),
-        persons=tuple(sorted({photograph.person for photograph in photographs})),
+        persons=persons_of(photographs),
         digest=digest,
         seconds=time.perf_counter() - began,
     )
 
 
-def _chosen(database: Database, options: Options) -> tuple[list[Photograph], list[bool]]:
+def _chosen(database: Database, options: Options) -> tuple[Sequence[Photograph], NDArray[np.bool_]]:
     """Return the photographs of the part, and whether each is one to test on."""
-    tested = [p.person in options.test_persons or p.series in options.test_series for p in database]
-    wanted = {"all": (True, False), "train": (False,), "test": (True,)}[options.part]
-    pairs = [(p, test) for p, test in zip(database, tested, strict=True) if test in wanted]
-    if not pairs:
+    test = tested(database, options.test_persons, options.test_series)
+    wanted = {"all": np.ones_like(test), "train": ~test, "test": test}[options.part]
+    if not wanted.any():
         raise DatabaseError([f"{database.path}: there are no photographs to {options.part} on"])
-    return [p for p, _ in pairs], [test for _, test in pairs]
+    return select(database.photographs, wanted), test[wanted]

@@ -2,6 +2,11 @@
 
 import re
 import struct
+from collections.abc import Sequence
+
+from headpose_fast import _core
+from headpose_fast.database.photographs import Photograph
+from headpose_fast.errors import DatabaseError
 
 #: Markers (ITU-T T.81, table B.1). Those that stand alone are followed by no length.
 _START, _END, _SCAN, _COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
@@ -19,6 +24,39 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
 #: Tag and type (of a whole number of 16 bits) in EXIF data.
 _ORIENTATION = (0x0112, 3)
+
+
+def cleaned(
+    photographs: Sequence[Photograph], jpegs: Sequence[bytes], workers: int | None
+) -> list[bytes]:
+    """Return photographs' files without comments; each is known to have the pixels it had before.
+
+    Raises DatabaseError for those that are damaged.
+    """
+    clean, problems = [], []
+    for photograph, jpeg in zip(photographs, jpegs, strict=True):
+        try:
+            clean.append(without_comments(jpeg))
+        except ValueError as error:
+            problems.append(f"{photograph.name}: {error}")
+    if problems:
+        raise DatabaseError(problems)
+    checksums: list[int] = []
+    failures = _core.decode_photographs(
+        [*jpegs, *clean], workers, lambda _, crc32: checksums.append(crc32)
+    )
+    if failures:
+        names = [p.name for p in photographs]
+        raise DatabaseError([f"{names[i % len(names)]}: {why}" for i, why in failures])
+    before, after = checksums[: len(photographs)], checksums[len(photographs) :]
+    problems = [
+        f"{photograph.name}: it has other pixels without its comments and application data"
+        for photograph, one, other in zip(photographs, before, after, strict=True)
+        if one != other
+    ]
+    if problems:
+        raise DatabaseError(problems)
+    return clean
 
 
 def without_comments(jpeg: bytes) -> bytes:

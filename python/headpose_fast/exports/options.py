@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from headpose_fast.database.splits import test_with
 from headpose_fast.samples.options import MOST_SIDE
+
+if TYPE_CHECKING:
+    from headpose_fast.database.databases import Database
 
 Form = Literal["npz", "parquet"]
 FORMS: tuple[Form, ...] = ("npz", "parquet")
@@ -36,6 +39,21 @@ class Options:
     channels: Channels
     #: A file's name in a folder.
     name: str
+
+    @property
+    def needs_split(self) -> bool:
+        """Whether the file depends on which photographs are tested with."""
+        return self.form == "parquet" or self.part != "all"
+
+    def of_table(self, database: Database) -> Options:
+        """Return these, or for a table those by which its own column says who is tested.
+
+        Raises DatabaseError for a table that does not say.
+        """
+        if not database.is_table:
+            return self
+        database.require_divided()
+        return replace(self, test_persons=(), test_series=())
 
     @classmethod
     def chosen(

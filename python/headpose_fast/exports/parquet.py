@@ -11,10 +11,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from headpose_fast import _core
-from headpose_fast.database.photographs import Photograph
-from headpose_fast.errors import DatabaseError
-from headpose_fast.exports.jpegs import without_comments
+from headpose_fast.database.photographs import Photograph, Rows, file_lengths, jpegs_of
+from headpose_fast.exports.jpegs import cleaned
 from headpose_fast.progress import Progress
 
 #: Of a row group: photographs, as many as `datasets` writes of images, and bytes of their files.
@@ -58,8 +56,9 @@ def require_pyarrow() -> None:
 
 def most_bytes(photographs: Sequence[Photograph]) -> int:
     """Return how long the file may become."""
-    files = sum(len(p.jpeg) + len(p.label) + 2 * len(p.name) + _ROW_BYTES for p in photographs)
-    return files + _GROUP_OVERHEAD * (1 + sum(1 for _ in _groups(photographs)))
+    rows = sum(len(p.label) + 2 * len(_name(p).encode()) + _ROW_BYTES for p in photographs)
+    groups = sum(1 for _ in _groups(photographs))
+    return sum(file_lengths(photographs)) + rows + _GROUP_OVERHEAD * (1 + groups)
 
 
 def write(
@@ -76,14 +75,17 @@ def write(
     import pyarrow
     import pyarrow.parquet
 
-    schema = _schema()
+    schema = _schema(whole_angles=not isinstance(photographs, Rows))
     # The photographs are already compressed, and the rest is small.
     settings = {"compression": "none", "use_dictionary": False}
     with pyarrow.parquet.ParquetWriter(stream, schema, **settings) as file:
         for group in _groups(photographs):
-            jpegs = _cleaned(photographs[group.start : group.stop], workers)
+            some = photographs[group.start : group.stop]
+            jpegs = jpegs_of(some)
+            both = zip(jpegs, cleaned(some, jpegs, workers), strict=True)
             rows = [
-                _row(photographs[i], jpeg, tested[i]) for i, jpeg in zip(group, jpegs, strict=True)
+                _row(photographs[i], *files, tested[i])
+                for i, files in zip(group, both, strict=True)
             ]
             table = pyarrow.Table.from_pylist(rows, schema)
             file.write_table(table, row_group_size=len(rows))
@@ -91,14 +93,15 @@ def write(
                 report(group.stop, len(photographs))
 
 
-def _schema() -> Any:  # noqa: ANN401 (pyarrow has no types)
+def _schema(*, whole_angles: bool) -> Any:  # noqa: ANN401 (pyarrow has no types)
     """Return the columns, and what `datasets` reads of their features."""
     import pyarrow
 
+    kinds = _COLUMNS if whole_angles else _COLUMNS | {"tilt": "float64", "pan": "float64"}
     image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    columns = [(name, pyarrow.type_for_alias(kind)) for name, kind in _COLUMNS.items()]
+    columns = [(name, pyarrow.type_for_alias(kind)) for name, kind in kinds.items()]
     features: dict[str, dict[str, str]] = {"image": {"_type": "Image"}}
-    features |= {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+    features |= {name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pyarrow.schema([("image", image), *columns], metadata)
 
@@ -106,8 +109,7 @@ def _schema() -> Any:  # noqa: ANN401 (pyarrow has no types)
 def _groups(photographs: Sequence[Photograph]) -> Iterator[range]:
     """Divide the photographs into row groups."""
     start = files = 0
-    for i, photograph in enumerate(photographs):
-        length = len(photograph.jpeg)
+    for i, length in enumerate(file_lengths(photographs)):
         if i > start and (i - start == _GROUP_ROWS or files + length > _GROUP_BYTES):
             yield range(start, i)
             start, files = i, 0
@@ -115,37 +117,13 @@ def _groups(photographs: Sequence[Photograph]) -> Iterator[range]:
     yield range(start, len(photographs))
 
 
-def _cleaned(photographs: Sequence[Photograph], workers: int | None) -> list[bytes]:
-    """Return the files without comments, once each is known to have the pixels it had before."""
-    jpegs, problems = [], []
-    for photograph in photographs:
-        try:
-            jpegs.append(without_comments(photograph.jpeg))
-        except ValueError as error:
-            problems.append(f"{photograph.name}: {error}")
-    if problems:
-        raise DatabaseError(problems)
-    checksums: list[int] = []
-    both = [*(p.jpeg for p in photographs), *jpegs]
-    failures = _core.decode_photographs(both, workers, lambda _, crc32: checksums.append(crc32))
-    if failures:
-        names = [p.name for p in photographs]
-        raise DatabaseError([f"{names[i % len(names)]}: {why}" for i, why in failures])
-    before, after = checksums[: len(photographs)], checksums[len(photographs) :]
-    problems = [
-        f"{photograph.name}: it has other pixels without its comments and application data"
-        for photograph, one, other in zip(photographs, before, after, strict=True)
-        if one != other
-    ]
-    if problems:
-        raise DatabaseError(problems)
-    return jpegs
+def _name(photograph: Photograph) -> str:
+    """Return its name: the same, whatever folders the database is packed in."""
+    return "/".join(photograph.name.split("/")[-2:]) if photograph.label else photograph.name
 
 
-def _row(photograph: Photograph, jpeg: bytes, test: bool) -> dict[str, object]:
-    # The same, whatever folders the database is packed in.
-    name = "/".join(photograph.name.split("/")[-2:])
-    face = photograph.face
+def _row(photograph: Photograph, original: bytes, jpeg: bytes, test: bool) -> dict[str, object]:
+    name, face = _name(photograph), photograph.face
     return {
         "image": {"bytes": jpeg, "path": name},
         "name": name,
@@ -162,5 +140,5 @@ def _row(photograph: Photograph, jpeg: bytes, test: bool) -> dict[str, object]:
         "height": photograph.height,
         "split": "test" if test else "train",
         "label_file": photograph.label,
-        "jpeg_sha256": hashlib.sha256(photograph.jpeg).hexdigest(),
+        "jpeg_sha256": hashlib.sha256(original).hexdigest(),
     }

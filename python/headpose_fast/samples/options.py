@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal
 
-from headpose_fast.errors import DatabaseError
-
 if TYPE_CHECKING:
     from headpose_fast.database.databases import Database
 
@@ -57,13 +55,7 @@ class Options:
         """
         if not database.is_table:
             return self
-        if not database.divided:
-            raise DatabaseError(
-                [
-                    f"{database.path}: nothing says which photographs are tested with: add a "
-                    "column split (train or test), or a column person and use --test-persons"
-                ]
-            )
+        database.require_divided()
         return replace(self, test_persons=(), test_series=())
 
     def shapes(self, train: int, test: int) -> tuple[tuple[int, ...], ...]:

@@ -143,10 +143,12 @@ def _frames(photographs: Sequence[Photograph]) -> NDArray[np.int64]:
     return columns_of(photographs).frames
 
 
-def raise_failures(photographs: Sequence[Photograph], failures: list[tuple[int, str]]) -> None:
-    """Raise DatabaseError, naming the photographs that failed."""
+def raise_failures(
+    photographs: Sequence[Photograph], failures: list[tuple[int, str]], first: int = 0
+) -> None:
+    """Raise DatabaseError, naming the photographs that failed, by indices from `first` on."""
     if failures:
-        raise DatabaseError([f"{photographs[i].name}: {reason}" for i, reason in failures])
+        raise DatabaseError([f"{photographs[first + i].name}: {why}" for i, why in failures])
 
 
 def render(

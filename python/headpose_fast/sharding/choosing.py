@@ -38,7 +38,10 @@ def destination_for(output: str | os.PathLike[str] | None, name: str) -> tuple[D
 
 
 def engine_for(ray: str | bool) -> Engine:
-    """Return what runs tasks: this process, or a Ray cluster by its address."""
+    """Return what runs tasks: this process, or a Ray cluster by its address.
+
+    Raises ModuleNotFoundError without Ray.
+    """
     if ray:
         from headpose_fast.sharding.on_ray import OnRay
 

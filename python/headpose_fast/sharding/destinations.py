@@ -55,6 +55,10 @@ class Folder:
         """Keep its path."""
         self.path = path
 
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """Send the absolute path: other processes are in other folders."""
+        return type(self), (self.path.absolute(),)
+
     def there(self, task: Task, workers: int | None) -> Shard | None:
         """Read all of a file of that name, and compare its trailer and checksums."""
         path = self.path / task.name

@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import overload
 
 from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
 from headpose_fast.database.limits import Limits
 from headpose_fast.database.reading import open_database
+from headpose_fast.database.tables import Table
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress
 from headpose_fast.sources.cache import SAMPLE_NAME, cache_folder, cached_file, keeping
@@ -31,17 +33,33 @@ _PUBLISHED = f"HeadPoseImageDatabase-{PUBLISHED_DIGEST[:16]}.tar.gz"
 _KEPT = re.compile(rf"{re.escape(_PUBLISHED)}|address-[0-9a-f]{{16}}\.archive|{SAMPLE_NAME}")
 
 
+@overload
+def find_database(
+    source: Table, progress: Progress | None = None, limits: Limits | None = None
+) -> Table: ...
+@overload
+def find_database(
+    source: str | Path | None = None,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> Path: ...
+@overload
 def find_database(
     source: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     limits: Limits | None = None,
-) -> Path:
+) -> Path | Table: ...
+def find_database(
+    source: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> Path | Table:
     """Return the path of the database that `--input` means, downloading it if need be.
 
-    A path is returned as it is. The file at an address, `http://` or `https://`, is kept in the
-    cache folder, and downloaded again if the server has a newer one or reports no time of change.
-    None means the archive or the folders in the current folder, else the copy of the published
-    database in the cache folder, else a download of it, which must have its digest.
+    A path or `Table` is returned as it is. The file at an address, `http://` or `https://`, is kept
+    in the cache folder, and downloaded again if the server has a newer one or reports no time of
+    change. None means the archive or the folders in the current folder, else the copy of the
+    published database in the cache folder, else a download of it, which must have its digest.
 
     `progress` is called with the bytes downloaded and their total (as long as the server reports
     none, the bytes downloaded). `limits` holds for a downloaded archive; None for `Limits()`.
@@ -53,7 +71,7 @@ def find_database(
     if source is None:
         return _here() or _published(progress, limits)
     if not isinstance(source, str) or "://" not in source:
-        return Path(source)
+        return source if isinstance(source, Table) else Path(source)
     if not _is_address(source):
         raise ValueError(f"{one_line(source)}: only http:// and https:// addresses can be read")
     return _at_address(source, progress, limits)
@@ -76,13 +94,14 @@ def _is_address(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
+def open_with_digest(source: Path | Table, limits: Limits | None) -> tuple[Database, str]:
     """Open a database and hash it; an error in a copy in the cache folder says what to do.
 
     Raises as `open_database` does, and DatabaseError if a copy of the published database is not.
     """
+    path = Path(source)
     try:
-        database = open_database(path, limits)
+        database = open_database(source, limits)
         digest = database.digest
         if path.name == _PUBLISHED and digest != PUBLISHED_DIGEST:
             raise DatabaseError([f"{path}: not the published database"])
@@ -95,23 +114,26 @@ def open_with_digest(path: Path, limits: Limits | None) -> tuple[Database, str]:
 
 
 def open_as_asked(
-    path: Path,
+    source: Path | Table,
     limits: Limits | None,
     test_persons: Collection[int],
     *,
+    by_default: bool,
     published: bool,
     complete: bool,
 ) -> tuple[Database, str]:
     """Open a database and hash it; require it to be the published one, or complete, on request.
 
+    If the test people are those `by_default`, a table need not have them.
+
     Raises as `open_with_digest` and `Database.require_complete` do.
     """
-    database, digest = open_with_digest(path, limits)
-    if complete:
+    database, digest = open_with_digest(source, limits)
+    if complete and not (database.is_table and by_default):
         database.require_complete(test_persons)
     if published and digest != PUBLISHED_DIGEST:
         raise DatabaseError(
-            [f"{path}: not the published database; to use it anyway, name it with --input"]
+            [f"{source}: not the published database; to use it anyway, name it with --input"]
         )
     return database, digest
 

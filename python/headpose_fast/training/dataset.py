@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headpose_fast.database.databases import PUBLISHED_DIGEST, Database
-from headpose_fast.database.photographs import Photograph, columns_of
+from headpose_fast.database.photographs import columns_of
+from headpose_fast.database.tables import Table
 from headpose_fast.errors import DatabaseError
 from headpose_fast.sources.finding import find_database, open_with_digest
 from headpose_fast.training import labels
 from headpose_fast.training.draws import Draws, draw_frames, draws_of_plan, keys_of
 from headpose_fast.training.pixels import PixelStore, default_path
-from headpose_fast.training.protocols import Protocol, fold_of
+from headpose_fast.training.protocols import Protocol, column_split, fold_of
 from headpose_fast.training.recipes import DEEPLENS, Recipe
 from headpose_fast.training.rendering import Batch, Form, Source, render_form
 
@@ -41,8 +43,8 @@ class Samples:
     """The samples of one part of a database, by key: `epoch * len(samples) + i`.
 
     A sample depends only on its key, the seed and the recipe. Every process opens the pixels itself
-    when it first needs them, and shares their memory with the others. Only the path, the digest and
-    the options (and the plan, if there is one) are pickled.
+    when it first needs them, and shares their memory with the others. Only the path, the digest,
+    the options, a table's column `split`, and the plan if there is one, are pickled.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Samples:
         """Find the database, and decode it if the cache folder does not have its pixels.
 
         Args:
-            root: The database's archive or folder, or an address to download it from. None to look
-                where `prepare` does: the current folder, the cache folder, a download.
+            root: The database's archive or folder, a table as a path or a `Table`, or an address to
+                download an archive from. None to look where `prepare` does: the current folder, the
+                cache folder, a download.
             split: `train` or `test`.
             protocol: How the database is divided, see `folds`.
             fold: Fold of the protocol: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
@@ -92,10 +95,13 @@ class Samples:
         self._split: Literal["train", "test"] = split
         self._protocol: Protocol = protocol
         self._fold, self._plan, self._target, self._store = fold, plan, target, store
-        self._root = _found(root, download=download).resolve()
+        self._root = _found(root, download=download)
         database, self._digest = open_with_digest(self._root, None)
         if root is None and self._digest != PUBLISHED_DIGEST:
             raise DatabaseError([f"{self._root}: not the published database; name it to use it"])
+        if protocol == "deeplens":
+            database.require_divided()
+        self._column = column_split(database)
         self._opened = self._open(database)
         part = self._opened.indices
         self._count = len(part)
@@ -103,7 +109,7 @@ class Samples:
             raise ValueError(f"plan must be (passes, {self._count}, 4), not {plan.shape}")
         if plan is None:
             # A photograph that allows no crop is found now, not in the middle of an epoch.
-            self._require_drawn([database[i] for i in part.tolist()])
+            self._require_drawn(database, part)
 
     def __len__(self) -> int:
         """Count the photographs, which is the number of samples in an epoch."""
@@ -169,7 +175,7 @@ class Samples:
         else:
             source = self._pixels(database)
             columns = source.columns
-        fold = fold_of(columns, self._protocol, self._fold, self.seed)
+        fold = fold_of(columns, self._column, self._protocol, self._fold, self.seed)
         indices = fold.train if self._split == "train" else fold.test
         parts = columns.frames[indices].copy(), columns.tilts[indices], columns.pans[indices]
         return _Opened(source, indices, *parts)
@@ -186,15 +192,15 @@ class Samples:
             raise DatabaseError([f"{self._root}: changed since this dataset was made"])
         return database
 
-    def _require_drawn(self, photographs: list[Photograph]) -> None:
-        keys = np.arange(len(photographs), dtype=np.uint64)
+    def _require_drawn(self, database: Database, part: NDArray[np.int64]) -> None:
+        keys = np.arange(len(part), dtype=np.uint64)
         frames = self._open_here.frames
         _, failures = draw_frames(frames, keys, seed=self.seed, recipe=self.recipe)
         if failures:
-            raise DatabaseError([f"{photographs[i].name}: {why}" for i, why in failures])
+            raise DatabaseError([f"{database[int(part[i])].name}: {why}" for i, why in failures])
 
 
-def _found(root: str | os.PathLike[str] | None, *, download: bool) -> Path:
+def _found(root: str | os.PathLike[str] | None, *, download: bool) -> Path | Table:
     """Find the database; download it only if that is allowed."""
     from headpose_fast.sources.finding import download_path
 
@@ -203,4 +209,8 @@ def _found(root: str | os.PathLike[str] | None, *, download: bool) -> Path:
         raise FileNotFoundError(
             f"{root or 'the published database'}: no local copy, and not downloaded"
         )
-    return find_database(root)
+    found = find_database(root)
+    # Other processes may have another current folder.
+    return (
+        replace(found, path=Path(found).resolve()) if isinstance(found, Table) else found.resolve()
+    )

@@ -58,6 +58,11 @@ def _linear(factor: float, offset: float) -> _Coding:
     return _Coding(encode, decode)
 
 
+def _encode_units(tilt: Floats, pan: Floats) -> NDArray[np.float32]:
+    # As in a bundle, to the bit for all angles.
+    return np.stack([tilt, pan], axis=-1).astype(np.float32) / np.float32(90)
+
+
 def _nearest(values: NDArray[np.int64], angles: Floats) -> NDArray[np.int64]:
     nearest: NDArray[np.int64] = np.abs(angles[..., np.newaxis] - values).argmin(axis=-1)
     return nearest
@@ -125,7 +130,7 @@ def _decode_grid(label: NDArray[np.generic]) -> tuple[Floats, Floats]:
 _CODINGS: dict[str, _Coding] = {
     "degrees": _linear(1, 0),
     "radians": _linear(np.pi / 180, 0),
-    "units": _linear(1 / 90, 0),
+    "units": _Coding(_encode_units, _linear(1 / 90, 0).decode),
     "unit_interval": _linear(1 / 180, 0.5),
     "tilt_pan_classes": _Coding(_encode_classes, _decode_classes),
     "class": _Coding(_encode_class, _decode_class),

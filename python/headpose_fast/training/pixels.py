@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headpose_fast import _core
 from headpose_fast.database.columns import Columns
 from headpose_fast.database.databases import Database
-from headpose_fast.database.photographs import columns_of, files_of
+from headpose_fast.database.photographs import columns_of, stretches
 from headpose_fast.errors import DatabaseError
 from headpose_fast.progress import Progress, bar
 from headpose_fast.sources.cache import cache_folder, cached_file, keeping
@@ -191,9 +191,11 @@ def _write(
             if report:
                 report(len(checksums), len(offsets))
 
-        failures = _core.decode_photographs(files_of(database.photographs), workers, sink)
-        if failures:
-            raise DatabaseError([f"{database[i].name}: {why}" for i, why in failures])
+        for stretch, jpegs in stretches(database.photographs):
+            failures = _core.decode_photographs(jpegs, workers, sink)
+            if failures:
+                names = [(database[stretch.start + i].name, why) for i, why in failures]
+                raise DatabaseError([f"{name}: {why}" for name, why in names])
         file.truncate(end + _ALIGNMENT)
         rows = np.column_stack([columns.rows(), checksums]).astype("<f8")
         _write_table(file, rows, digest)

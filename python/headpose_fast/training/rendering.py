@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headpose_fast import _core
-from headpose_fast.database.photographs import Photograph
+from headpose_fast.database.photographs import Photograph, files_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import require_workers
 from headpose_fast.training.draws import Draws
@@ -160,7 +160,10 @@ def _pictures(source: Source, indices: NDArray[np.int64]) -> tuple[Any, NDArray[
         return source, indices
     wanted, own = np.unique(indices, return_inverse=True)
     files = [source[i] for i in wanted.tolist()]
-    return [f.file if isinstance(f, Photograph) else bytes(f) for f in files], own.astype(np.int64)
+    photographs = [file for file in files if isinstance(file, Photograph)]
+    if len(photographs) == len(files):
+        return files_of(photographs), own.astype(np.int64)
+    return [bytes(file) for file in files], own.astype(np.int64)
 
 
 def _name(source: Source, index: int) -> str:

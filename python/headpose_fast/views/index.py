@@ -18,7 +18,8 @@ def write_index(
     """Write a CSV file that lists the photograph and crop of every sample.
 
     Its columns are `array` (trn or test), `row`, `person`, `series`, `number`, `tilt` and `pan` in
-    degrees, and `crop_x`, `crop_y`, `crop_width` and `crop_height` in pixels of the photograph.
+    degrees, and `crop_x`, `crop_y`, `crop_width` and `crop_height` in pixels of the photograph. For
+    a table there is one more, `photograph`: its path as the table has it.
 
     Raises as `write_beside` does, and BundleError if the bundle does not record its options, or if
     `database` is not what it was made from.
@@ -26,11 +27,14 @@ def write_index(
     job = inspection.job(database)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    text.write(f"{_COLUMNS}\n")
+    of_table = database is not None and database.is_table
+    text.write(f"{_COLUMNS}{',photograph' if of_table else ''}\n")
     for part in job.parts:
         known = [(p.person, p.series, p.number, p.tilt, p.pan) for p in part.photographs]
+        names = [(p.name,) if of_table else () for p in part.photographs]
         for row, crop in enumerate(part.crops.reshape(-1, 4).tolist()):
-            writer.writerow((part.prefix, row, *known[row % len(known)], *crop))
+            at = row % len(known)
+            writer.writerow((part.prefix, row, *known[at], *crop, *names[at]))
     return write_beside(inspection, output, text.getvalue().encode(), database)
 
 

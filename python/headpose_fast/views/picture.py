@@ -210,7 +210,7 @@ def _origin(inspection: Inspection, database: Database) -> Image.Image:
     grid = _grid(framed, captions, places)
     passes = f"{len(crops)} of {len(train.crops)}" if len(crops) < len(train.crops) else ""
     heading = _heading(
-        f"Train: {'/'.join(photograph.name.split('/')[-2:])}",
+        f"Train: {plain('/'.join(photograph.name.split('/')[-2:]))}",
         f"its face box (white), its crops{passes and f' in {passes} passes'}, and the samples they "
         f"became: their rows in trn_im{scale}",
     )

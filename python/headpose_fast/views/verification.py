@@ -40,7 +40,7 @@ def verify(
 
     Args:
         path: The bundle, or the index of shards.
-        input: The database that it was made from: archive, folder or address.
+        input: The database that it was made from: archive, folder, table or address.
         workers: Number of threads; None for one per core that this process may use.
         limits: Limits on what the database may demand; None for `Limits()`.
 
