@@ -29,6 +29,10 @@ from headpose_fast.bundle.placed import Layout
 GOLDEN = ROOT / "tests" / "golden"
 SMALL_DATABASE = GOLDEN / "database_persons01+05_numbers00+46.tar"
 
+#: Photographs of the tests of large tables, a multiple of 1,000. 50000 takes ten minutes and shows
+#: what docs/scale.md says; fewer show that all of it works.
+MANY = int(os.environ.get("HEADPOSE_FAST_MANY", "2000"))
+
 #: The kinds whose places follow from counts.
 PLACED_KINDS = tuple(PLACED)
 
