@@ -131,8 +131,6 @@ def _require_consistent(options: argparse.Namespace, parser: argparse.ArgumentPa
         parser.error("--upload-args needs --upload")
     if options.ray and options.shards is None:
         parser.error("--ray needs --shards")
-    if options.upload and options.shards is not None:
-        parser.error("--upload sends one file; for shards, --output s3://BUCKET/FOLDER")
     arguments.require_once(options, parser)
     if options.output is not None and options.output.startswith("s3://"):
         _require_bucket(options, parser)
