@@ -13,6 +13,7 @@ the programs work and agree: its times mean nothing.
 from __future__ import annotations
 
 import argparse
+import bisect
 import csv
 import os
 import platform
@@ -36,7 +37,7 @@ from ray.cluster_utils import Cluster
 from run import REAL
 
 import headpose_fast
-from headpose_fast.bundle.shards import Shard
+from headpose_fast.bundle.shards import Index, Shard
 from headpose_fast.database.photographs import Photograph
 from headpose_fast.samples.options import Options
 from headpose_fast.sharding.destinations import Folder
@@ -110,6 +111,26 @@ def programs(job: Job, folder: Path, address: str, shards: int) -> dict[str, Com
     return found
 
 
+class Ours:
+    """Our samples by the row of the table, mapped from the shards' files: they are many."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the index."""
+        index = Index.parse(path.read_bytes())
+        train, test = index.photographs
+        self.rows = train + test
+        bundles = [headpose_fast.load(path.with_name(shard.file)) for shard in index.shards]
+        self._firsts = [s.train.first for s in index.shards]
+        self._firsts += [train + s.test.first for s in index.shards]
+        self._images = [*(b.trn_im for b in bundles), *(b.test_im for b in bundles)]
+
+    def __getitem__(self, row: int) -> NDArray[np.float32]:
+        """Return a sample."""
+        number = bisect.bisect_right(self._firsts, row) - 1
+        sample: NDArray[np.float32] = self._images[number][row - self._firsts[number]]
+        return sample
+
+
 def check(folder: Path) -> str:
     """Compare what the programs wrote: ours to the bit, the rival's within its rounding."""
     names = sorted(path.name for path in (folder / "local").iterdir())
@@ -117,20 +138,16 @@ def check(folder: Path) -> str:
     for name in names:
         assert (folder / "local" / name).read_bytes() == (folder / "ray" / name).read_bytes(), name
     (index,) = (folder / "ray").glob("*.json")
-    bundle = headpose_fast.load(index)
-    images = bundle.trn_im, bundle.test_im
+    ours = Ours(index)
     largest, rows = 0.0, 0
     for path in (folder / "rival").rglob("*.parquet"):
-        table = parquet.read_table(path)
-        # Of tensors, pyarrow alone reads the values.
-        values = table["image"].combine_chunks().flatten().to_numpy()
-        theirs = values.reshape(len(table), *images[0].shape[1:])
-        for row, image in zip(table["row"].to_pylist(), theirs, strict=True):
-            part = row >= len(images[0])
-            ours = images[part][row - part * len(images[0])]
-            largest = max(largest, float(np.abs(ours - image).max()))
-            rows += 1
-    assert rows == len(images[0]) + len(images[1])
+        for batch in parquet.ParquetFile(path).iter_batches(256):
+            # Of tensors, pyarrow alone reads the values.
+            theirs = batch["image"].flatten().to_numpy().reshape(-1, 3, _SIDE, _SIDE)
+            for row, image in zip(batch["row"].to_pylist(), theirs, strict=True):
+                largest = max(largest, float(np.abs(ours[row] - image).max()))
+            rows += len(theirs)
+    assert rows == ours.rows
     # Newer OpenCVs round otherwise than 4.2, which is the rule here; a wrong crop differs by 0.1.
     assert largest < 1e-4, largest
     return (

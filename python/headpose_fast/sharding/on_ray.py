@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -28,8 +29,9 @@ from headpose_fast.sharding.making import Made, make_shard
 from headpose_fast.sharding.planning import Plan, Task, of_stretch
 from headpose_fast.text import one_line
 
-#: Times that a task is run again after its worker or its node was lost.
-_RETRIES = 3
+#: Times that a task is run again after its worker or node was lost. Until Ray has noticed that a
+#: node is gone, older versions use up several of them there.
+_RETRIES = 10
 
 #: Tasks that are submitted for each that the cluster can run: the next one is there in time.
 _AHEAD = 2
@@ -100,7 +102,9 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
         return
     _require_answer(address)
-    with _same_sigterm():
+    with _same_sigterm(), warnings.catch_warnings():
+        # Of versions to come.
+        warnings.simplefilter("ignore", FutureWarning)
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
     try:
         yield
