@@ -116,7 +116,8 @@ class Ours:
 
     def __init__(self, path: Path) -> None:
         """Read the index."""
-        index = Index.parse(path.read_bytes())
+        with path.open("rb") as file:
+            index = Index.read(file)
         train, test = index.photographs
         self.rows = train + test
         bundles = [headpose_fast.load(path.with_name(shard.file)) for shard in index.shards]
