@@ -11,7 +11,7 @@ use crate::draws::Look;
 use crate::jpeg::{CHANNELS, Photo, PhotoDecoder, Picture};
 use crate::render::{PhotographError, RenderError, Size, decode, require_inside};
 use crate::resize::{Resizer, Rows, row_of_planes};
-use crate::simd::prefetch;
+use crate::simd::{byte, prefetch};
 use crate::stored::Stored;
 use crate::threads::supervise;
 
@@ -192,6 +192,7 @@ struct Worker {
     resizer: Option<(Size, Resizer)>,
     /// A row of each plane.
     scratch: Vec<f32>,
+    scratch_bytes: Vec<u8>,
 }
 
 impl Worker {
@@ -215,11 +216,13 @@ impl Worker {
             Err(error) => return fail(samples[0].0, error),
         };
         self.scratch.resize(CHANNELS * width, 0.0);
+        self.scratch_bytes.resize(CHANNELS * width, 0);
         for (i, Wanted { crop, look, .. }, out) in samples {
             match require_inside(*crop, picture) {
                 Ok(()) => {
                     let scratch = &mut self.scratch[..];
-                    let rows = Finish { form, look, out, scratch, ahead };
+                    let scratch_bytes = &mut self.scratch_bytes[..];
+                    let rows = Finish { form, look, out, scratch, scratch_bytes, ahead };
                     resizer.render_rows(picture, *crop, look.mirrored, rows);
                 }
                 Err(error) => fail(*i, error),
@@ -263,6 +266,7 @@ struct Finish<'a, 'out> {
     out: &'a mut Out<'out>,
     /// A row of each plane, unless they are made in place.
     scratch: &'a mut [f32],
+    scratch_bytes: &'a mut [u8],
     ahead: Ahead<'a>,
 }
 
@@ -297,6 +301,28 @@ impl Rows for Finish<'_, '_> {
             }
         }
     }
+
+    #[inline(always)]
+    fn bytes_at(&mut self, y: usize) -> Option<[&mut [u8]; CHANNELS]> {
+        let (form, look) = (self.form, self.look);
+        let changes_values = look.grey || look.changes_brightness() || form.normal.is_some();
+        let width = form.size.width;
+        match &mut *self.out {
+            Out::Bytes(_) if changes_values => None,
+            Out::Bytes(_) if form.interleaved => Some(row_of_planes(self.scratch_bytes, width, 0)),
+            Out::Bytes(out) => Some(row_of_planes(out, width, y)),
+            Out::Floats(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn bytes_made(&mut self, y: usize) {
+        let Size { width, height } = self.form.size;
+        self.ahead.fetch(y, height);
+        if let (Out::Bytes(out), true) = (&mut *self.out, self.form.interleaved) {
+            interleave(&row_of_planes(self.scratch_bytes, width, 0), out, y, |byte| byte);
+        }
+    }
 }
 
 /// Applies a look to a row of each plane that is mirrored already if it is to be, and normalises
@@ -311,7 +337,7 @@ fn change(rows: &mut [&mut [f32]; CHANNELS], look: &Look, form: Form) {
             (*red, *green, *blue) = (luma, luma, luma);
         }
     }
-    if (look.gain, look.offset) != (1.0, 0.0) {
+    if look.changes_brightness() {
         for row in &mut *rows {
             for value in row.iter_mut() {
                 *value = (*value * look.gain + look.offset).clamp(0.0, 1.0);
@@ -332,24 +358,15 @@ const LUMA: [f32; CHANNELS] = [0.299, 0.587, 0.114];
 
 /// Interleaves the three values of each pixel of row `y`.
 #[inline(always)]
-fn interleave<T>(
-    rows: &[&mut [f32]; CHANNELS],
+fn interleave<V: Copy, T>(
+    rows: &[&mut [V]; CHANNELS],
     out: &mut [T],
     y: usize,
-    convert: impl Fn(f32) -> T,
+    convert: impl Fn(V) -> T,
 ) {
     let [first, second, third] = rows;
     let out = out[CHANNELS * first.len() * y..].chunks_exact_mut(CHANNELS);
     for (((out, a), b), c) in out.zip(first.iter()).zip(second.iter()).zip(third.iter()) {
         (out[0], out[1], out[2]) = (convert(*a), convert(*b), convert(*c));
     }
-}
-
-/// Added to a value in 0..255, it leaves no bits for a fraction: the sum is rounded to the nearest
-/// whole number, ties to even, which is its lowest byte.
-const WHOLE: f32 = 12_582_912.0;
-
-#[inline(always)]
-fn byte(value: f32) -> u8 {
-    (value * 255.0 + WHOLE).to_bits() as u8
 }

@@ -47,6 +47,13 @@ pub struct Look {
     pub offset: f32,
 }
 
+impl Look {
+    /// Whether values are multiplied or shifted.
+    pub fn changes_brightness(&self) -> bool {
+        (self.gain, self.offset) != (1.0, 0.0)
+    }
+}
+
 impl Recipe {
     /// Draws for a photograph and a key.
     ///

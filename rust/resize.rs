@@ -31,6 +31,14 @@ pub trait Rows {
 
     /// Called when these rows have been made.
     fn made(&mut self, _y: usize) {}
+
+    /// Where the row at `y` of each plane goes as bytes; `None` if it must be made as floats.
+    fn bytes_at(&mut self, _y: usize) -> Option<[&mut [u8]; CHANNELS]> {
+        None
+    }
+
+    /// Called when these rows have been made as bytes.
+    fn bytes_made(&mut self, _y: usize) {}
 }
 
 /// The planes of a sample, one after the other.
@@ -107,7 +115,10 @@ impl Resizer {
         self.render_rows(picture.into(), crop, false, Planes { values: sample, width });
     }
 
-    /// The same, row by row; each row from right to left if `mirrored`.
+    /// The same, row by row; each row from right to left if `mirrored`. Rows may be made as bytes: as
+    /// [`byte`] makes them of the values.
+    ///
+    /// [`byte`]: crate::simd::byte
     ///
     /// # Panics
     /// If the crop is empty or leaves the picture.
@@ -167,6 +178,13 @@ impl<R: Rows> Loops for Render<'_, R> {
         this.kept.iter_mut().for_each(|row| row.y = None);
         for (d, tap) in this.down.iter().enumerate() {
             let of_planes = |at| std::array::from_fn(|channel| row(channel, at));
+            if let Some(shuffles) = shuffles
+                && let Some(outs) = rows.bytes_at(d)
+            {
+                shuffles.blend_bytes([of_planes(tap.near), of_planes(tap.far)], tap, outs);
+                rows.bytes_made(d);
+                continue;
+            }
             if let Some(shuffles) = blends {
                 shuffles.blend([of_planes(tap.near), of_planes(tap.far)], tap, rows.at(d));
                 rows.made(d);

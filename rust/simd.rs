@@ -32,6 +32,30 @@ const SCALE: f32 = 65_536.0;
 
 const REPEAT: f32 = 1.0 / 65_536.0 + 1.0 / 65_536.0 / 65_536.0;
 
+/// Weighted bytes are made as whole numbers of one part in so many.
+const FIXED: f32 = 65_536.0;
+
+/// Half of one: added to round to the nearest.
+const HALF: f32 = 32_768.0;
+
+/// The largest scale of the weights of bytes along x, which are whole numbers of 16 bits.
+const MOST_SCALE: usize = 32_768;
+
+/// How far a weighted byte may be from [`FIXED`] times what the floats would give, in such units,
+/// apart from the errors of the weights along x: the floats are rounded eight times, by 2^-24 of 255
+/// each, which makes 8; here, the products and sums along y are, which makes 4.
+const ROUNDED: f64 = 12.0;
+
+/// Added to a value in 0..255, it leaves no bits for a fraction: the sum is rounded to the nearest
+/// whole number, ties to even, which is its lowest byte.
+const WHOLE: f32 = 12_582_912.0;
+
+/// The byte nearest to 255 times a value in 0..1, ties to even.
+#[inline(always)]
+pub fn byte(value: f32) -> u8 {
+    (value * 255.0 + WHOLE).to_bits() as u8
+}
+
 /// Whether this processor has what is needed here.
 fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -99,6 +123,15 @@ pub fn vectorised(loops: impl Loops) {
     loops.run();
 }
 
+/// The scale of the weights of bytes along an axis of `n_out` values: a multiple of `2 * n_out`, since
+/// they are, but for the rounding of coordinates to float, whole multiples of `1 / (2 * n_out)`.
+fn weight_scale(n_out: usize) -> usize {
+    match MOST_SCALE / (2 * n_out) * (2 * n_out) {
+        0 => MOST_SCALE,
+        scale => scale,
+    }
+}
+
 /// How neighbouring output values come from a row of a plane, by a load for each few of them.
 ///
 /// `VALUES` of them, by `LOADS` loads, and `BYTES` are four times as many.
@@ -113,6 +146,14 @@ struct GroupOf<const VALUES: usize, const LOADS: usize, const BYTES: usize> {
     far: [u8; BYTES],
     near_weight: [f32; VALUES],
     far_weight: [f32; VALUES],
+    /// For bytes: 16 bits of the near one, then of the far one.
+    pairs: [u8; BYTES],
+    /// Their weights times the scale: negative, since 32,768 does not fit 16 bits but -32,768 does.
+    weights: [[i16; 2]; VALUES],
+    /// [`HALF`] and the margin: how far a weighted byte may be from that of the floats.
+    rounding: [f32; VALUES],
+    /// Twice the margin: if the fraction of a byte that was so rounded is below it, floats decide.
+    doubtful: [u32; VALUES],
 }
 
 /// Of eight values: the lower and the upper four by a load of 16 bytes each.
@@ -130,6 +171,7 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
     /// bytes of a row that are loaded, used or not.
     fn prepare(groups: &mut Vec<Self>, taps: &[Tap]) -> Option<usize> {
         groups.clear();
+        let scale = weight_scale(taps.len()) as f32;
         let mut reach = 0;
         let last = taps.len().checked_sub(VALUES)?;
         for start in (0..taps.len()).step_by(VALUES) {
@@ -142,6 +184,10 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
                 far: [0x80; BYTES],
                 near_weight: [0.0; VALUES],
                 far_weight: [0.0; VALUES],
+                pairs: [0x80; BYTES],
+                weights: [[0; 2]; VALUES],
+                rounding: [0.0; VALUES],
+                doubtful: [0; VALUES],
             };
             for (load, taps) in taps[start..][..VALUES].chunks(VALUES / LOADS).enumerate() {
                 // They ascend, or descend if the sample is mirrored.
@@ -158,6 +204,15 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
                     group.far[4 * value..][..2].fill((tap.far - base) as u8);
                     group.near_weight[value] = tap.near_weight / SCALE;
                     group.far_weight[value] = tap.far_weight / SCALE;
+                    group.pairs[4 * value] = (tap.near - base) as u8;
+                    group.pairs[4 * value + 2] = (tap.far - base) as u8;
+                    let far = (tap.far_weight * scale).round_ties_even();
+                    group.weights[value] = [far - scale, -far].map(|weight| weight as i16);
+                    // Bytes differ by 255 at most.
+                    let error = (far / scale - tap.far_weight).abs() * 255.0 * FIXED;
+                    let margin = (f64::from(error) + ROUNDED).ceil();
+                    group.rounding[value] = HALF + margin as f32;
+                    group.doubtful[value] = 2 * margin as u32;
                 }
             }
             groups.push(group);
@@ -250,6 +305,36 @@ impl Shuffles {
                 return wide_vectors::blend(&self.wide, rows, down, outs);
             }
             vectors::blend(&self.groups, rows, down, outs);
+        }
+    }
+
+    /// Makes the bytes that [`byte`] makes of [`blend`]'s values, with the same demands.
+    ///
+    /// Whole numbers do it at a third of the cost. A result that is so near to half that floats might
+    /// round it the other way is made again with floats.
+    ///
+    /// [`blend`]: Shuffles::blend
+    #[inline(always)]
+    pub fn blend_bytes(
+        &self,
+        rows: [[&[u8]; CHANNELS]; 2],
+        down: &Tap,
+        outs: [&mut [u8]; CHANNELS],
+    ) {
+        assert!(outs.iter().all(|out| out.len() == self.width));
+        assert!(rows.as_flattened().iter().all(|row| row.len() >= self.reach));
+        assert!(available());
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        // SAFETY: as in `blend`.
+        unsafe {
+            let rows = rows.map(|planes| planes.map(<[u8]>::as_ptr));
+            let outs = outs.map(<[u8]>::as_mut_ptr);
+            let scale = -FIXED / weight_scale(self.width) as f32;
+            #[cfg(target_arch = "x86_64")]
+            if !self.wide.is_empty() {
+                return wide_vectors::blend_bytes(&self.wide, rows, (down, scale), outs);
+            }
+            vectors::blend_bytes(&self.groups, rows, (down, scale), outs);
         }
     }
 }

@@ -90,6 +90,68 @@ fn simd_and_the_plain_path_agree_to_the_bit() {
     }
 }
 
+fn has_simd() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    return cfg!(target_arch = "aarch64");
+}
+
+/// Keeps the rows of a sample as bytes, if they can be made as such.
+struct KeptBytes {
+    bytes: Vec<u8>,
+    floats: Vec<f32>,
+    width: usize,
+    made: usize,
+}
+
+impl Rows for &mut KeptBytes {
+    fn at(&mut self, y: usize) -> [&mut [f32]; 3] {
+        row_of_planes(&mut self.floats, self.width, y)
+    }
+
+    fn bytes_at(&mut self, y: usize) -> Option<[&mut [u8]; 3]> {
+        Some(row_of_planes(&mut self.bytes, self.width, y))
+    }
+
+    fn bytes_made(&mut self, _y: usize) {
+        self.made += 1;
+    }
+}
+
+/// The second picture has all bytes beside their opposites, and halves between many of them.
+#[test]
+fn bytes_are_the_rounded_floats() {
+    let opposites: Vec<u8> = (0..384 * 288 * 3).map(|i| [(i / 7) as u8, 0, 255][i % 3]).collect();
+    let mut made = 0;
+    for photo in [photo(384, 288), Photo::from_bgr(384, 288, &opposites)] {
+        for (width, height) in [(84, 84), (96, 54), (33, 17), (1, 9), (224, 224)] {
+            let mut plain = Resizer::plain(width, height);
+            let mut floats = vec![0.0; 3 * width * height];
+            let bytes = vec![0; floats.len()];
+            let mut kept = KeptBytes { bytes, floats: floats.clone(), width, made: 0 };
+            for (i, lanes) in (0..300).zip([8, 16].into_iter().cycle()) {
+                let (w, h) = (9 + i * 37 % 376, 9 + i * 53 % 280);
+                let (x, y) = (i * 29 % (385 - w), (i * 31 + 288 - h) % (289 - h));
+                let crop = Crop { x, y, w, h };
+                plain.render(&photo, crop, &mut floats);
+                kept.made = 0;
+                let mut resizer = Resizer::with_lanes(width, height, lanes);
+                resizer.render_rows((&photo).into(), crop, false, &mut kept);
+                if kept.made == 0 {
+                    assert_eq!(kept.floats, floats);
+                    continue;
+                }
+                let rounded = floats.iter().map(|value| (255.0 * value).round_ties_even() as u8);
+                assert!(rounded.eq(kept.bytes.iter().copied()), "{crop:?} to {width} x {height}");
+                made += 1;
+            }
+        }
+    }
+    // Those of all crops but the very large and the very small.
+    assert_eq!(made > 1_000, has_simd(), "{made}");
+}
+
 /// A resizer keeps rows between crops: none may be taken for one of the next crop.
 #[test]
 fn a_resizer_that_has_been_used_gives_the_same_bits() {

@@ -1,12 +1,15 @@
 //! Eight output values at once, with AVX2.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi128_si256,
-    _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_storeu_ps,
+    __m128i, __m256, __m256i, _mm_loadu_si128, _mm_storel_epi64, _mm_unpacklo_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_castps_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
+    _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_extracti128_si256,
+    _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8,
+    _mm256_srli_epi32, _mm256_storeu_ps, _mm256_testz_si256,
 };
 
-use super::{CHANNELS, Group, REPEAT};
+use super::{CHANNELS, Group, REPEAT, WHOLE};
 use crate::taps::Tap;
 
 /// Makes an output row of each plane from two of its rows.
@@ -28,12 +31,88 @@ pub unsafe fn blend(
             // SAFETY: the caller's.
             unsafe {
                 let (near, far) = (across_group(near, group), across_group(far, group));
-                let value =
-                    _mm256_add_ps(_mm256_mul_ps(near, near_down), _mm256_mul_ps(far, far_down));
+                let value = weighted(near, far, near_down, far_down);
                 _mm256_storeu_ps(out.add(group.start), value);
             }
         }
     }
+}
+
+/// Makes an output row of each plane as bytes. `scale` makes the sums along x whole numbers of
+/// 1 / [`FIXED`](super::FIXED).
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn blend_bytes(
+    groups: &[Group],
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    (down, scale): (&Tap, f32),
+    outs: [*mut u8; CHANNELS],
+) {
+    let near_down = _mm256_set1_ps(down.near_weight * scale);
+    let far_down = _mm256_set1_ps(down.far_weight * scale);
+    let fraction = _mm256_set1_epi32(0xffff);
+    for group in groups {
+        // SAFETY: arrays.
+        let (rounding, doubtful) = unsafe {
+            let doubtful = group.doubtful.as_ptr().cast::<__m256i>();
+            (_mm256_loadu_ps(group.rounding.as_ptr()), _mm256_loadu_si256(doubtful))
+        };
+        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+            // SAFETY: the caller's.
+            unsafe {
+                let out = out.add(group.start).cast::<__m128i>();
+                let value = _mm256_fmadd_ps(sums(near, group), near_down, rounding);
+                let value = _mm256_fmadd_ps(sums(far, group), far_down, value);
+                let value = _mm256_cvtps_epi32(value);
+                let near_half = _mm256_cmpgt_epi32(doubtful, _mm256_and_si256(value, fraction));
+                if _mm256_testz_si256(near_half, near_half) == 0 {
+                    _mm_storel_epi64(out, exact_bytes([near, far], group, down));
+                } else {
+                    _mm_storel_epi64(out, lowest_bytes(_mm256_srli_epi32::<16>(value)));
+                }
+            }
+        }
+    }
+}
+
+/// Makes a group's sums along x of a row's bytes.
+///
+/// # Safety
+/// As [`across_group`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn sums(row: *const u8, group: &Group) -> __m256 {
+    // SAFETY: the caller's, for the loads from `row`; the rest are arrays.
+    unsafe {
+        let pairs = _mm256_loadu_si256(group.pairs.as_ptr().cast::<__m256i>());
+        let weights = _mm256_loadu_si256(group.weights.as_ptr().cast::<__m256i>());
+        let pairs = _mm256_shuffle_epi8(bytes_of(row, group), pairs);
+        _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, weights))
+    }
+}
+
+/// Makes a group's bytes of two rows with floats.
+///
+/// # Safety
+/// As [`across_group`].
+#[cold]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn exact_bytes([near, far]: [*const u8; 2], group: &Group, down: &Tap) -> __m128i {
+    // SAFETY: the caller's.
+    let (near, far) = unsafe { (across_group(near, group), across_group(far, group)) };
+    let value =
+        weighted(near, far, _mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
+    let value = _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(255.0)), _mm256_set1_ps(WHOLE));
+    lowest_bytes(_mm256_castps_si256(value))
+}
+
+/// The lowest byte of each integer, in the lower half.
+#[target_feature(enable = "avx2")]
+fn lowest_bytes(integers: __m256i) -> __m128i {
+    let chosen = _mm256_set1_epi32(0x0c08_0400);
+    let bytes = _mm256_shuffle_epi8(integers, chosen);
+    _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
 }
 
 /// Resizes a row of each plane along x.
@@ -62,14 +141,30 @@ unsafe fn across_group(row: *const u8, group: &Group) -> __m256 {
         let far = _mm256_loadu_si256(group.far.as_ptr().cast::<__m256i>());
         let near_weight = _mm256_loadu_ps(group.near_weight.as_ptr());
         let far_weight = _mm256_loadu_ps(group.far_weight.as_ptr());
+        let bytes = bytes_of(row, group);
+        let (near, far) = (_mm256_shuffle_epi8(bytes, near), _mm256_shuffle_epi8(bytes, far));
+        weighted(unit(near), unit(far), near_weight, far_weight)
+    }
+}
+
+/// Loads the bytes of a row that a group's values are made of.
+///
+/// # Safety
+/// As [`across_group`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn bytes_of(row: *const u8, group: &Group) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
         let lower = _mm_loadu_si128(row.add(group.base[0]).cast::<__m128i>());
         let upper = _mm_loadu_si128(row.add(group.base[1]).cast::<__m128i>());
-        let bytes = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lower), upper);
-        _mm256_add_ps(
-            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, near)), near_weight),
-            _mm256_mul_ps(unit(_mm256_shuffle_epi8(bytes, far)), far_weight),
-        )
+        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(lower), upper)
     }
+}
+
+/// The sum of two values by their weights, every operation rounded by itself.
+#[target_feature(enable = "avx2")]
+fn weighted(near: __m256, far: __m256, near_weight: __m256, far_weight: __m256) -> __m256 {
+    _mm256_add_ps(_mm256_mul_ps(near, near_weight), _mm256_mul_ps(far, far_weight))
 }
 
 /// `byte / 255` times `SCALE`, correctly rounded, of integers that hold the byte twice.

@@ -1,16 +1,21 @@
 //! Sixteen output values at once, with AVX-512 and its byte shuffles over 64 bytes (VBMI).
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_maskz_permutexvar_epi8, _mm512_mul_ps, _mm512_set1_ps,
+    __m128i, __m512, __m512i, _mm_storeu_si128, _mm512_add_ps, _mm512_castps_si512,
+    _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_madd_epi16, _mm512_mask_cmplt_epu16_mask,
+    _mm512_maskz_permutexvar_epi8, _mm512_mul_ps, _mm512_set1_ps, _mm512_srli_epi32,
     _mm512_storeu_ps,
 };
 
-use super::{CHANNELS, REPEAT, WideGroup};
+use super::{CHANNELS, REPEAT, WHOLE, WideGroup};
 use crate::taps::Tap;
 
 /// The lower two bytes of each integer.
 const TWICE: u64 = 0x3333_3333_3333_3333;
+
+/// The lower byte of each 16 bits.
+const LOWER: u64 = 0x5555_5555_5555_5555;
 
 /// Makes an output row of each plane from two of its rows.
 ///
@@ -30,12 +35,81 @@ pub unsafe fn blend(
             // SAFETY: the caller's.
             unsafe {
                 let (near, far) = (across_group(near, group), across_group(far, group));
-                let value =
-                    _mm512_add_ps(_mm512_mul_ps(near, near_down), _mm512_mul_ps(far, far_down));
+                let value = weighted(near, far, near_down, far_down);
                 _mm512_storeu_ps(out.add(group.start), value);
             }
         }
     }
+}
+
+/// Makes an output row of each plane as bytes. `scale` makes the sums along x whole numbers of
+/// 1 / [`FIXED`](super::FIXED).
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub unsafe fn blend_bytes(
+    groups: &[WideGroup],
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    (down, scale): (&Tap, f32),
+    outs: [*mut u8; CHANNELS],
+) {
+    let near_down = _mm512_set1_ps(down.near_weight * scale);
+    let far_down = _mm512_set1_ps(down.far_weight * scale);
+    for group in groups {
+        // SAFETY: arrays.
+        let (rounding, doubtful) = unsafe {
+            let doubtful = group.doubtful.as_ptr().cast::<__m512i>();
+            (_mm512_loadu_ps(group.rounding.as_ptr()), _mm512_loadu_si512(doubtful))
+        };
+        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+            // SAFETY: the caller's.
+            unsafe {
+                let out = out.add(group.start).cast::<__m128i>();
+                let value = _mm512_fmadd_ps(sums(near, group), near_down, rounding);
+                let value = _mm512_fmadd_ps(sums(far, group), far_down, value);
+                let value = _mm512_cvtps_epi32(value);
+                let fractions = 0x5555_5555;
+                if _mm512_mask_cmplt_epu16_mask(fractions, value, doubtful) != 0 {
+                    _mm_storeu_si128(out, exact_bytes([near, far], group, down));
+                } else {
+                    let whole = _mm512_srli_epi32::<16>(value);
+                    _mm_storeu_si128(out, _mm512_cvtepi32_epi8(whole));
+                }
+            }
+        }
+    }
+}
+
+/// Makes a group's sums along x of a row's bytes.
+///
+/// # Safety
+/// As [`across_group`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn sums(row: *const u8, group: &WideGroup) -> __m512 {
+    // SAFETY: the caller's, for the load from `row`; the rest are arrays.
+    unsafe {
+        let pairs = _mm512_loadu_si512(group.pairs.as_ptr().cast::<__m512i>());
+        let weights = _mm512_loadu_si512(group.weights.as_ptr().cast::<__m512i>());
+        let bytes = _mm512_loadu_si512(row.add(group.base[0]).cast::<__m512i>());
+        let pairs = _mm512_maskz_permutexvar_epi8(LOWER, pairs, bytes);
+        _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, weights))
+    }
+}
+
+/// Makes a group's bytes of two rows with floats.
+///
+/// # Safety
+/// As [`across_group`].
+#[cold]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn exact_bytes([near, far]: [*const u8; 2], group: &WideGroup, down: &Tap) -> __m128i {
+    // SAFETY: the caller's.
+    let (near, far) = unsafe { (across_group(near, group), across_group(far, group)) };
+    let value =
+        weighted(near, far, _mm512_set1_ps(down.near_weight), _mm512_set1_ps(down.far_weight));
+    let value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(255.0)), _mm512_set1_ps(WHOLE));
+    _mm512_cvtepi32_epi8(_mm512_castps_si512(value))
 }
 
 /// Resizes a row of each plane along x.
@@ -69,11 +143,14 @@ unsafe fn across_group(row: *const u8, group: &WideGroup) -> __m512 {
         let near_weight = _mm512_loadu_ps(group.near_weight.as_ptr());
         let far_weight = _mm512_loadu_ps(group.far_weight.as_ptr());
         let bytes = _mm512_loadu_si512(row.add(group.base[0]).cast::<__m512i>());
-        _mm512_add_ps(
-            _mm512_mul_ps(unit(bytes, near), near_weight),
-            _mm512_mul_ps(unit(bytes, far), far_weight),
-        )
+        weighted(unit(bytes, near), unit(bytes, far), near_weight, far_weight)
     }
+}
+
+/// The sum of two values by their weights, every operation rounded by itself.
+#[target_feature(enable = "avx512f")]
+fn weighted(near: __m512, far: __m512, near_weight: __m512, far_weight: __m512) -> __m512 {
+    _mm512_add_ps(_mm512_mul_ps(near, near_weight), _mm512_mul_ps(far, far_weight))
 }
 
 /// `byte / 255` times `SCALE`, correctly rounded, of the bytes that are chosen.

@@ -1,11 +1,14 @@
 //! Four output values at once, with NEON.
 
 use std::arch::aarch64::{
-    float32x4_t, uint8x16_t, vaddq_f32, vcvtq_f32_u32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vld1q_u8,
-    vmulq_f32, vqtbl1q_u8, vreinterpretq_u32_u8, vst1q_f32,
+    float32x4_t, uint8x16_t, uint32x4_t, vaddq_f32, vandq_u32, vcltq_u32, vcombine_u16,
+    vcvtq_f32_s32, vcvtq_f32_u32, vcvtq_u32_f32, vdupq_n_f32, vdupq_n_u32, vfmaq_f32, vfmaq_n_f32,
+    vget_low_s16, vld1q_f32, vld1q_s16, vld1q_u8, vld1q_u32, vmaxvq_u32, vmovn_u16, vmovn_u32,
+    vmull_high_s16, vmull_s16, vmulq_f32, vpaddq_s32, vqtbl1q_u8, vreinterpretq_s16_u8,
+    vreinterpretq_u32_f32, vreinterpretq_u32_u8, vshrq_n_u32, vst1_u8, vst1q_f32,
 };
 
-use super::{CHANNELS, Group, REPEAT};
+use super::{CHANNELS, Group, REPEAT, WHOLE};
 use crate::taps::Tap;
 
 /// Output values of half a group.
@@ -37,6 +40,90 @@ pub unsafe fn blend(
             }
         }
     }
+}
+
+/// Makes an output row of each plane as bytes. `scale` makes the sums along x whole numbers of
+/// 1 / [`FIXED`](super::FIXED).
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "neon")]
+pub unsafe fn blend_bytes(
+    groups: &[Group],
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    (down, scale): (&Tap, f32),
+    outs: [*mut u8; CHANNELS],
+) {
+    for group in groups {
+        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+            // SAFETY: the caller's.
+            unsafe {
+                let values = [0, 1].map(|half| fixed([near, far], group, half, (down, scale)));
+                let doubts = [0, 1].map(|half| {
+                    let fraction = vandq_u32(values[half], vdupq_n_u32(0xffff));
+                    let doubtful = vld1q_u32(group.doubtful[half * HALF..][..HALF].as_ptr());
+                    vcltq_u32(fraction, doubtful)
+                });
+                let whole = if vmaxvq_u32(vorrq_u32(doubts[0], doubts[1])) != 0 {
+                    [0, 1].map(|half| exact([near, far], group, half, down))
+                } else {
+                    values.map(|value| vshrq_n_u32::<16>(value))
+                };
+                let [lower, upper] = whole.map(|whole| vmovn_u32(whole));
+                vst1_u8(out.add(group.start), vmovn_u16(vcombine_u16(lower, upper)));
+            }
+        }
+    }
+}
+
+/// Makes bytes of half a group from two rows, rounded if shifted by 16 bits.
+///
+/// # Safety
+/// As [`across_half`].
+#[target_feature(enable = "neon")]
+unsafe fn fixed(
+    [near, far]: [*const u8; 2],
+    group: &Group,
+    half: usize,
+    (down, scale): (&Tap, f32),
+) -> uint32x4_t {
+    // SAFETY: the caller's.
+    let (near, far) = unsafe { (sums(near, group, half), sums(far, group, half)) };
+    // SAFETY: an array.
+    let value = unsafe { vld1q_f32(group.rounding[half * HALF..][..HALF].as_ptr()) };
+    let value = vfmaq_n_f32(value, near, down.near_weight * scale);
+    vcvtq_u32_f32(vfmaq_n_f32(value, far, down.far_weight * scale))
+}
+
+/// Makes the sums along x of a row's bytes for half a group.
+///
+/// # Safety
+/// As [`across_half`].
+#[target_feature(enable = "neon")]
+unsafe fn sums(row: *const u8, group: &Group, half: usize) -> float32x4_t {
+    // SAFETY: the caller's, for the load from `row`; the rest are arrays.
+    unsafe {
+        let pairs = vld1q_u8(group.pairs[half * 16..][..16].as_ptr());
+        let weights = vld1q_s16(group.weights[half * HALF..][..HALF].as_ptr().cast::<i16>());
+        let pairs = vreinterpretq_s16_u8(vqtbl1q_u8(vld1q_u8(row.add(group.base[half])), pairs));
+        let lower = vmull_s16(vget_low_s16(pairs), vget_low_s16(weights));
+        vcvtq_f32_s32(vpaddq_s32(lower, vmull_high_s16(pairs, weights)))
+    }
+}
+
+/// Makes bytes of half a group from two rows with floats: the lowest ones of these integers.
+///
+/// # Safety
+/// As [`across_half`].
+#[cold]
+#[target_feature(enable = "neon")]
+unsafe fn exact([near, far]: [*const u8; 2], group: &Group, half: usize, down: &Tap) -> uint32x4_t {
+    // SAFETY: the caller's.
+    let (near, far) = unsafe { (across_half(near, group, half), across_half(far, group, half)) };
+    let (near_down, far_down) = (vdupq_n_f32(down.near_weight), vdupq_n_f32(down.far_weight));
+    let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
+    let value = vaddq_f32(vmulq_f32(value, vdupq_n_f32(255.0)), vdupq_n_f32(WHOLE));
+    vreinterpretq_u32_f32(value)
 }
 
 /// Resizes a row of each plane along x.
