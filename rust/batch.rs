@@ -27,11 +27,6 @@ pub trait Pictures: Sync {
         decoder: &mut PhotoDecoder,
         photo: &'a mut Photo,
     ) -> Result<Picture<'a>, PhotographError>;
-
-    /// One that need not be decoded.
-    fn at_hand(&self, _photograph: usize) -> Option<Picture<'_>> {
-        None
-    }
 }
 
 /// JPEG files.
@@ -58,10 +53,6 @@ impl Pictures for Decoded<'_> {
         _photo: &'a mut Photo,
     ) -> Result<Picture<'a>, PhotographError> {
         Ok(self.0[photograph])
-    }
-
-    fn at_hand(&self, photograph: usize) -> Option<Picture<'_>> {
-        Some(self.0[photograph])
     }
 }
 
@@ -150,14 +141,13 @@ pub fn render_batch<P: Pictures + ?Sized>(
         'shares: loop {
             let share = shares.lock().expect("no worker panics with it").next();
             let Some(mut share) = share else { break };
-            let mut groups = share.chunk_by_mut(|a, b| a.1.photograph == b.1.photograph).peekable();
-            while let Some(samples) = groups.next() {
+            let groups = share.chunk_by_mut(|a, b| a.1.photograph == b.1.photograph);
+            for samples in groups {
                 pause();
                 if stop.load(Ordering::Relaxed) {
                     break 'shares;
                 }
-                let ahead = Ahead::of(pictures, groups.peek().map(|next| next[0].1));
-                worker.render(pictures, form, samples, ahead, |i, error| {
+                worker.render(pictures, form, samples, |i, error| {
                     bad.lock().expect("no worker panics with it").push((i, error));
                 });
             }
@@ -202,7 +192,6 @@ impl Worker {
         pictures: &P,
         form: Form,
         samples: &mut [Item<'_>],
-        ahead: Ahead<'_>,
         mut fail: impl FnMut(usize, PhotographError),
     ) {
         let Size { width, height } = form.size;
@@ -222,6 +211,7 @@ impl Worker {
                 Ok(()) => {
                     let scratch = &mut self.scratch[..];
                     let scratch_bytes = &mut self.scratch_bytes[..];
+                    let ahead = Ahead::of(picture, *crop);
                     let rows = Finish { form, look, out, scratch, scratch_bytes, ahead };
                     resizer.render_rows(picture, *crop, look.mirrored, rows);
                 }
@@ -231,30 +221,41 @@ impl Worker {
     }
 }
 
-/// The sample after the one that is being made, if its pixels are in memory.
+/// Fetches the pixels of a sample into the cache shortly before they are needed.
 ///
-/// They are scattered, and waiting for them would take as long as resizing. So they are fetched into
-/// the cache while the previous sample is resized, at an even pace, because the processor drops
-/// requests that come too fast.
-#[derive(Clone, Copy)]
-struct Ahead<'a>(Option<(Picture<'a>, Crop)>);
+/// They are scattered: a row of a crop is a few hundred bytes of each plane. Requests for a few rows
+/// at once take less time than one after the other, as the pixels are needed.
+struct Ahead<'a> {
+    picture: Picture<'a>,
+    crop: Crop,
+    /// The next row to fetch.
+    row: usize,
+    /// What was left of a row after the last one, times the sample's height.
+    rest: usize,
+}
+
+/// Rows between those that are needed and those that are fetched: of 1, 2, 3, 4, 8, ... the fastest.
+const ROWS_AHEAD: usize = 2;
 
 impl<'a> Ahead<'a> {
-    fn of<P: Pictures + ?Sized>(pictures: &'a P, next: Option<Wanted>) -> Self {
-        let found = next.and_then(|next| Some((pictures.at_hand(next.photograph)?, next.crop)));
-        Ahead(found.filter(|(picture, crop)| crop.is_inside(picture.width(), picture.height())))
+    fn of(picture: Picture<'a>, crop: Crop) -> Self {
+        Ahead { picture, crop, row: ROWS_AHEAD, rest: 0 }
     }
 
-    /// Fetches one of `height` equal shares of its pixels.
+    /// Fetches as many rows as one of the sample's `height` rows takes on average.
     #[inline(always)]
-    fn fetch(self, y: usize, height: usize) {
-        let Some((picture, crop)) = self.0 else { return };
-        let [left, top, w, h] = [crop.x, crop.y, crop.w, crop.h].map(|v| v as usize);
-        // All rows, even if some of them are not needed: leaving those out takes longer.
-        for row in y * h / height..(y + 1) * h / height {
-            for channel in 0..CHANNELS {
-                prefetch(&picture.row(channel, left, top + row)[..w]);
+    fn fetch(&mut self, height: usize) {
+        let [left, top, w, h] =
+            [self.crop.x, self.crop.y, self.crop.w, self.crop.h].map(|v| v as usize);
+        self.rest += h;
+        while self.rest >= height {
+            self.rest -= height;
+            if self.row < h {
+                for channel in 0..CHANNELS {
+                    prefetch(&self.picture.row(channel, left, top + self.row)[..w]);
+                }
             }
+            self.row += 1;
         }
     }
 }
@@ -284,7 +285,7 @@ impl Rows for Finish<'_, '_> {
     fn made(&mut self, y: usize) {
         let (form, look) = (self.form, self.look);
         let Size { width, height } = form.size;
-        self.ahead.fetch(y, height);
+        self.ahead.fetch(height);
         let mut rows = self.at(y);
         change(&mut rows, look, form);
         let rows = row_of_planes(self.scratch, width, 0);
@@ -318,7 +319,7 @@ impl Rows for Finish<'_, '_> {
     #[inline(always)]
     fn bytes_made(&mut self, y: usize) {
         let Size { width, height } = self.form.size;
-        self.ahead.fetch(y, height);
+        self.ahead.fetch(height);
         if let (Out::Bytes(out), true) = (&mut *self.out, self.form.interleaved) {
             interleave(&row_of_planes(self.scratch_bytes, width, 0), out, y, |byte| byte);
         }

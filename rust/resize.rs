@@ -172,7 +172,9 @@ impl<R: Rows> Loops for Render<'_, R> {
             this.across.reverse();
         }
         fill_taps(&mut this.down, h, false);
-        let shuffles = this.shuffles.as_mut().and_then(|s| s.prepare(&this.across).then_some(&*s));
+        let bytes = rows.bytes_at(0).is_some();
+        let shuffles = this.shuffles.as_mut();
+        let shuffles = shuffles.and_then(|s| s.prepare(&this.across, bytes).then_some(&*s));
         // Rows that serve only one output row are blended at once, and not kept.
         let blends = shuffles.filter(|_| h >= 2 * height);
         this.kept.iter_mut().for_each(|row| row.y = None);

@@ -44,7 +44,10 @@ const MOST_SCALE: usize = 32_768;
 /// How far a weighted byte may be from [`FIXED`] times what the floats would give, in such units,
 /// apart from the errors of the weights along x: the floats are rounded eight times, by 2^-24 of 255
 /// each, which makes 8; here, the products and sums along y are, which makes 4.
-const ROUNDED: f64 = 12.0;
+const ROUNDED: f32 = 12.0;
+
+/// Groups whose bytes are made at once: as many as a number has bits.
+const MOST_GROUPS: usize = 64;
 
 /// Added to a value in 0..255, it leaves no bits for a fraction: the sum is rounded to the nearest
 /// whole number, ties to even, which is its lowest byte.
@@ -126,10 +129,19 @@ pub fn vectorised(loops: impl Loops) {
 /// The scale of the weights of bytes along an axis of `n_out` values: a multiple of `2 * n_out`, since
 /// they are, but for the rounding of coordinates to float, whole multiples of `1 / (2 * n_out)`.
 fn weight_scale(n_out: usize) -> usize {
-    match MOST_SCALE / (2 * n_out) * (2 * n_out) {
-        0 => MOST_SCALE,
-        scale => scale,
+    match MOST_SCALE.checked_div(2 * n_out) {
+        None | Some(0) => MOST_SCALE,
+        Some(times) => times * 2 * n_out,
     }
+}
+
+/// Where rows begin. (`map` would be called, not inlined.)
+#[inline(always)]
+fn starts_of([near, far]: [[&[u8]; CHANNELS]; 2]) -> [[*const u8; CHANNELS]; 2] {
+    [
+        [near[0].as_ptr(), near[1].as_ptr(), near[2].as_ptr()],
+        [far[0].as_ptr(), far[1].as_ptr(), far[2].as_ptr()],
+    ]
 }
 
 /// How neighbouring output values come from a row of a plane, by a load for each few of them.
@@ -167,11 +179,11 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
     /// Bytes of a plane that one load fetches.
     const REACH: usize = BYTES / LOADS;
 
-    /// Fills `groups` for the taps of an axis; `None` if they are too few or too far apart, else the
-    /// bytes of a row that are loaded, used or not.
-    fn prepare(groups: &mut Vec<Self>, taps: &[Tap]) -> Option<usize> {
+    /// Fills `groups` for the taps of an axis, with what bytes need if there is a scale for them;
+    /// `None` if the taps are too few or too far apart, else the bytes of a row that are loaded, used
+    /// or not.
+    fn prepare(groups: &mut Vec<Self>, taps: &[Tap], scale: Option<f32>) -> Option<usize> {
         groups.clear();
-        let scale = weight_scale(taps.len()) as f32;
         let mut reach = 0;
         let last = taps.len().checked_sub(VALUES)?;
         for start in (0..taps.len()).step_by(VALUES) {
@@ -204,26 +216,35 @@ impl<const VALUES: usize, const LOADS: usize, const BYTES: usize> GroupOf<VALUES
                     group.far[4 * value..][..2].fill((tap.far - base) as u8);
                     group.near_weight[value] = tap.near_weight / SCALE;
                     group.far_weight[value] = tap.far_weight / SCALE;
-                    group.pairs[4 * value] = (tap.near - base) as u8;
-                    group.pairs[4 * value + 2] = (tap.far - base) as u8;
-                    let far = (tap.far_weight * scale).round_ties_even();
-                    group.weights[value] = [far - scale, -far].map(|weight| weight as i16);
-                    // Bytes differ by 255 at most.
-                    let error = (far / scale - tap.far_weight).abs() * 255.0 * FIXED;
-                    let margin = (f64::from(error) + ROUNDED).ceil();
-                    group.rounding[value] = HALF + margin as f32;
-                    group.doubtful[value] = 2 * margin as u32;
+                    if let Some(scale) = scale {
+                        group.prepare_bytes(value, base, tap, scale);
+                    }
                 }
             }
             groups.push(group);
         }
         Some(reach)
     }
+
+    /// Sets what is needed to make a value as a byte.
+    #[inline(always)]
+    fn prepare_bytes(&mut self, value: usize, base: usize, tap: &Tap, scale: f32) {
+        self.pairs[4 * value] = (tap.near - base) as u8;
+        self.pairs[4 * value + 2] = (tap.far - base) as u8;
+        let far = (tap.far_weight * scale).round_ties_even();
+        self.weights[value] = [far - scale, -far].map(|weight| weight as i16);
+        // Bytes differ by 255 at most.
+        let error = (far / scale - tap.far_weight).abs() * 255.0 * FIXED;
+        let margin = (error + ROUNDED).ceil();
+        self.rounding[value] = HALF + margin;
+        self.doubtful[value] = 2 * margin as u32;
+    }
 }
 
 /// The taps of the x axis, as shuffles.
 pub struct Shuffles {
     /// Output values that are made at once at most.
+    #[cfg(target_arch = "x86_64")]
     most_lanes: usize,
     groups: Vec<Group>,
     /// In use instead of those if there are any.
@@ -233,33 +254,40 @@ pub struct Shuffles {
     width: usize,
     /// Bytes of a row that are loaded, used or not.
     reach: usize,
+    /// Makes sums of weighted bytes along x whole numbers of 1 / [`FIXED`].
+    scale: f32,
 }
 
 impl Shuffles {
     /// With so many output values at once at most; `None` if this processor has no such vectors.
     pub fn new(most_lanes: usize) -> Option<Self> {
         (most_lanes >= 8 && available()).then(|| Shuffles {
+            #[cfg(target_arch = "x86_64")]
             most_lanes,
             groups: Vec::new(),
             #[cfg(target_arch = "x86_64")]
             wide: Vec::new(),
             width: 0,
             reach: 0,
+            scale: 0.0,
         })
     }
 
-    /// Prepares the taps of an axis; `false` if they are too few or too far apart.
-    pub fn prepare(&mut self, taps: &[Tap]) -> bool {
+    /// Prepares the taps of an axis, for bytes or floats; `false` if they are too few or too far
+    /// apart.
+    pub fn prepare(&mut self, taps: &[Tap], bytes: bool) -> bool {
         self.width = taps.len();
+        let scale = bytes.then(|| weight_scale(self.width) as f32);
+        self.scale = scale.map_or(0.0, |scale| -FIXED / scale);
         #[cfg(target_arch = "x86_64")]
         if self.most_lanes >= 16 && available_wide() {
-            if let Some(reach) = WideGroup::prepare(&mut self.wide, taps) {
+            if let Some(reach) = WideGroup::prepare(&mut self.wide, taps, scale) {
                 self.reach = reach;
                 return true;
             }
             self.wide.clear();
         }
-        let reach = Group::prepare(&mut self.groups, taps);
+        let reach = Group::prepare(&mut self.groups, taps, scale);
         self.reach = reach.unwrap_or_default();
         reach.is_some()
     }
@@ -298,7 +326,7 @@ impl Shuffles {
         // SAFETY: the vectors are there: wide groups are only made if wide ones are. Each load ends at
         // or before `reach`, which no row is shorter than, and each store at or before `width`.
         unsafe {
-            let rows = rows.map(|planes| planes.map(<[u8]>::as_ptr));
+            let rows = starts_of(rows);
             let outs = outs.map(<[f32]>::as_mut_ptr);
             #[cfg(target_arch = "x86_64")]
             if !self.wide.is_empty() {
@@ -308,10 +336,13 @@ impl Shuffles {
         }
     }
 
-    /// Makes the bytes that [`byte`] makes of [`blend`]'s values, with the same demands.
+    /// Makes the bytes that [`byte`] makes of [`blend`]'s values. [`prepare`] must have said yes, for
+    /// bytes.
     ///
-    /// Whole numbers do it at a third of the cost. A result that is so near to half that floats might
-    /// round it the other way is made again with floats.
+    /// Whole numbers do it with half the operations. A result that is so near to half that floats
+    /// might round it the other way is made again with floats.
+    ///
+    /// [`prepare`]: Shuffles::prepare
     ///
     /// [`blend`]: Shuffles::blend
     #[inline(always)]
@@ -327,14 +358,13 @@ impl Shuffles {
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         // SAFETY: as in `blend`.
         unsafe {
-            let rows = rows.map(|planes| planes.map(<[u8]>::as_ptr));
+            let rows = starts_of(rows);
             let outs = outs.map(<[u8]>::as_mut_ptr);
-            let scale = -FIXED / weight_scale(self.width) as f32;
             #[cfg(target_arch = "x86_64")]
             if !self.wide.is_empty() {
-                return wide_vectors::blend_bytes(&self.wide, rows, (down, scale), outs);
+                return wide_vectors::blend_bytes(&self.wide, rows, (down, self.scale), outs);
             }
-            vectors::blend_bytes(&self.groups, rows, (down, scale), outs);
+            vectors::blend_bytes(&self.groups, rows, (down, self.scale), outs);
         }
     }
 }

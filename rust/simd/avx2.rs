@@ -2,14 +2,14 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm_storel_epi64, _mm_unpacklo_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_castps_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
-    _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_extracti128_si256,
-    _mm256_fmadd_ps, _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8,
-    _mm256_srli_epi32, _mm256_storeu_ps, _mm256_testz_si256,
+    _mm256_castps_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpgt_epi32,
+    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps,
+    _mm256_inserti128_si256, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_min_epu16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8,
+    _mm256_storeu_ps, _mm256_testz_si256,
 };
 
-use super::{CHANNELS, Group, REPEAT, WHOLE};
+use super::{CHANNELS, Group, MOST_GROUPS, REPEAT, WHOLE};
 use crate::taps::Tap;
 
 /// Makes an output row of each plane from two of its rows.
@@ -46,35 +46,57 @@ pub unsafe fn blend(
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn blend_bytes(
     groups: &[Group],
-    [near, far]: [[*const u8; CHANNELS]; 2],
+    rows: [[*const u8; CHANNELS]; 2],
     (down, scale): (&Tap, f32),
     outs: [*mut u8; CHANNELS],
 ) {
+    for groups in groups.chunks(MOST_GROUPS) {
+        // SAFETY: the caller's.
+        let mut doubtful = unsafe { fixed_bytes(groups, rows, (down, scale), outs) };
+        while doubtful != 0 {
+            let group = &groups[doubtful.trailing_zeros() as usize];
+            // SAFETY: the caller's.
+            unsafe { exact_bytes(group, rows, down, outs) };
+            doubtful &= doubtful - 1;
+        }
+    }
+}
+
+/// Makes the bytes of at most 64 groups with whole numbers; returns a bit for each one that is in
+/// doubt.
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn fixed_bytes(
+    groups: &[Group],
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    (down, scale): (&Tap, f32),
+    outs: [*mut u8; CHANNELS],
+) -> u64 {
     let near_down = _mm256_set1_ps(down.near_weight * scale);
     let far_down = _mm256_set1_ps(down.far_weight * scale);
     let fraction = _mm256_set1_epi32(0xffff);
-    for group in groups {
-        // SAFETY: arrays.
-        let (rounding, doubtful) = unsafe {
-            let doubtful = group.doubtful.as_ptr().cast::<__m256i>();
-            (_mm256_loadu_ps(group.rounding.as_ptr()), _mm256_loadu_si256(doubtful))
-        };
-        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
-            // SAFETY: the caller's.
-            unsafe {
+    let mut doubtful = 0;
+    for (i, group) in groups.iter().enumerate() {
+        // SAFETY: the caller's, for the rows and `outs`; the rest are arrays.
+        unsafe {
+            let rounding = _mm256_loadu_ps(group.rounding.as_ptr());
+            let mut least = fraction;
+            for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+                let sum = _mm256_fmadd_ps(sums(near, group), near_down, rounding);
+                let sum = _mm256_fmadd_ps(sums(far, group), far_down, sum);
+                let fixed = _mm256_cvtps_epi32(sum);
+                least = _mm256_min_epu16(least, fixed);
                 let out = out.add(group.start).cast::<__m128i>();
-                let value = _mm256_fmadd_ps(sums(near, group), near_down, rounding);
-                let value = _mm256_fmadd_ps(sums(far, group), far_down, value);
-                let value = _mm256_cvtps_epi32(value);
-                let near_half = _mm256_cmpgt_epi32(doubtful, _mm256_and_si256(value, fraction));
-                if _mm256_testz_si256(near_half, near_half) == 0 {
-                    _mm_storel_epi64(out, exact_bytes([near, far], group, down));
-                } else {
-                    _mm_storel_epi64(out, lowest_bytes(_mm256_srli_epi32::<16>(value)));
-                }
+                _mm_storel_epi64(out, bytes_at::<2>(fixed));
             }
+            let thresholds = _mm256_loadu_si256(group.doubtful.as_ptr().cast::<__m256i>());
+            let below = _mm256_cmpgt_epi32(thresholds, least);
+            doubtful |= u64::from(_mm256_testz_si256(below, below) == 0) << i;
         }
     }
+    doubtful
 }
 
 /// Makes a group's sums along x of a row's bytes.
@@ -92,25 +114,36 @@ unsafe fn sums(row: *const u8, group: &Group) -> __m256 {
     }
 }
 
-/// Makes a group's bytes of two rows with floats.
+/// Makes a group's bytes with floats.
 ///
 /// # Safety
-/// As [`across_group`].
+/// As [`blend`].
 #[cold]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn exact_bytes([near, far]: [*const u8; 2], group: &Group, down: &Tap) -> __m128i {
-    // SAFETY: the caller's.
-    let (near, far) = unsafe { (across_group(near, group), across_group(far, group)) };
-    let value =
-        weighted(near, far, _mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
-    let value = _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(255.0)), _mm256_set1_ps(WHOLE));
-    lowest_bytes(_mm256_castps_si256(value))
+unsafe fn exact_bytes(
+    group: &Group,
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    down: &Tap,
+    outs: [*mut u8; CHANNELS],
+) {
+    let (near_down, far_down) = (_mm256_set1_ps(down.near_weight), _mm256_set1_ps(down.far_weight));
+    for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (near, far) = (across_group(near, group), across_group(far, group));
+            let value = weighted(near, far, near_down, far_down);
+            let value = _mm256_mul_ps(value, _mm256_set1_ps(255.0));
+            let value = _mm256_add_ps(value, _mm256_set1_ps(WHOLE));
+            let out = out.add(group.start).cast::<__m128i>();
+            _mm_storel_epi64(out, bytes_at::<0>(_mm256_castps_si256(value)));
+        }
+    }
 }
 
-/// The lowest byte of each integer, in the lower half.
+/// One byte of each integer, in the lower half.
 #[target_feature(enable = "avx2")]
-fn lowest_bytes(integers: __m256i) -> __m128i {
-    let chosen = _mm256_set1_epi32(0x0c08_0400);
+fn bytes_at<const PLACE: i32>(integers: __m256i) -> __m128i {
+    let chosen = _mm256_set1_epi32(0x0c08_0400 + 0x0101_0101 * PLACE);
     let bytes = _mm256_shuffle_epi8(integers, chosen);
     _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
 }

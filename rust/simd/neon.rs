@@ -4,11 +4,11 @@ use std::arch::aarch64::{
     float32x4_t, uint8x16_t, uint32x4_t, vaddq_f32, vandq_u32, vcltq_u32, vcombine_u16,
     vcvtq_f32_s32, vcvtq_f32_u32, vcvtq_u32_f32, vdupq_n_f32, vdupq_n_u32, vfmaq_f32, vfmaq_n_f32,
     vget_low_s16, vld1q_f32, vld1q_s16, vld1q_u8, vld1q_u32, vmaxvq_u32, vmovn_u16, vmovn_u32,
-    vmull_high_s16, vmull_s16, vmulq_f32, vpaddq_s32, vqtbl1q_u8, vreinterpretq_s16_u8,
+    vmull_high_s16, vmull_s16, vmulq_f32, vorrq_u32, vpaddq_s32, vqtbl1q_u8, vreinterpretq_s16_u8,
     vreinterpretq_u32_f32, vreinterpretq_u32_u8, vshrq_n_u32, vst1_u8, vst1q_f32,
 };
 
-use super::{CHANNELS, Group, REPEAT, WHOLE};
+use super::{CHANNELS, Group, MOST_GROUPS, REPEAT, WHOLE};
 use crate::taps::Tap;
 
 /// Output values of half a group.
@@ -50,30 +50,63 @@ pub unsafe fn blend(
 #[target_feature(enable = "neon")]
 pub unsafe fn blend_bytes(
     groups: &[Group],
-    [near, far]: [[*const u8; CHANNELS]; 2],
+    rows: [[*const u8; CHANNELS]; 2],
     (down, scale): (&Tap, f32),
     outs: [*mut u8; CHANNELS],
 ) {
-    for group in groups {
-        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+    for groups in groups.chunks(MOST_GROUPS) {
+        // SAFETY: the caller's.
+        let mut doubtful = unsafe { fixed_bytes(groups, rows, (down, scale), outs) };
+        while doubtful != 0 {
+            let group = &groups[doubtful.trailing_zeros() as usize];
             // SAFETY: the caller's.
-            unsafe {
-                let values = [0, 1].map(|half| fixed([near, far], group, half, (down, scale)));
-                let doubts = [0, 1].map(|half| {
-                    let fraction = vandq_u32(values[half], vdupq_n_u32(0xffff));
-                    let doubtful = vld1q_u32(group.doubtful[half * HALF..][..HALF].as_ptr());
-                    vcltq_u32(fraction, doubtful)
-                });
-                let whole = if vmaxvq_u32(vorrq_u32(doubts[0], doubts[1])) != 0 {
-                    [0, 1].map(|half| exact([near, far], group, half, down))
-                } else {
-                    values.map(|value| vshrq_n_u32::<16>(value))
-                };
-                let [lower, upper] = whole.map(|whole| vmovn_u32(whole));
-                vst1_u8(out.add(group.start), vmovn_u16(vcombine_u16(lower, upper)));
-            }
+            unsafe { exact_bytes(group, rows, down, outs) };
+            doubtful &= doubtful - 1;
         }
     }
+}
+
+/// Makes the bytes of at most 64 groups with whole numbers; returns a bit for each one that is in
+/// doubt.
+///
+/// # Safety
+/// As [`blend`].
+#[target_feature(enable = "neon")]
+unsafe fn fixed_bytes(
+    groups: &[Group],
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    down: (&Tap, f32),
+    outs: [*mut u8; CHANNELS],
+) -> u64 {
+    let mut doubtful = 0;
+    for (i, group) in groups.iter().enumerate() {
+        let mut below = vdupq_n_u32(0);
+        for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+            // SAFETY: the caller's; the rest are arrays.
+            unsafe {
+                let values = [0, 1].map(|half| fixed([near, far], group, half, down));
+                for (half, value) in values.into_iter().enumerate() {
+                    let fraction = vandq_u32(value, vdupq_n_u32(0xffff));
+                    let threshold = vld1q_u32(group.doubtful[half * HALF..][..HALF].as_ptr());
+                    below = vorrq_u32(below, vcltq_u32(fraction, threshold));
+                }
+                store(out.add(group.start), values.map(|value| vshrq_n_u32::<16>(value)));
+            }
+        }
+        doubtful |= u64::from(vmaxvq_u32(below) != 0) << i;
+    }
+    doubtful
+}
+
+/// Stores the lowest byte of each integer.
+///
+/// # Safety
+/// Eight bytes may be written.
+#[target_feature(enable = "neon")]
+unsafe fn store(out: *mut u8, integers: [uint32x4_t; 2]) {
+    let [lower, upper] = integers.map(|integers| vmovn_u32(integers));
+    // SAFETY: the caller's.
+    unsafe { vst1_u8(out, vmovn_u16(vcombine_u16(lower, upper))) };
 }
 
 /// Makes bytes of half a group from two rows, rounded if shifted by 16 bits.
@@ -111,19 +144,32 @@ unsafe fn sums(row: *const u8, group: &Group, half: usize) -> float32x4_t {
     }
 }
 
-/// Makes bytes of half a group from two rows with floats: the lowest ones of these integers.
+/// Makes a group's bytes with floats.
 ///
 /// # Safety
-/// As [`across_half`].
+/// As [`blend`].
 #[cold]
 #[target_feature(enable = "neon")]
-unsafe fn exact([near, far]: [*const u8; 2], group: &Group, half: usize, down: &Tap) -> uint32x4_t {
-    // SAFETY: the caller's.
-    let (near, far) = unsafe { (across_half(near, group, half), across_half(far, group, half)) };
+unsafe fn exact_bytes(
+    group: &Group,
+    [near, far]: [[*const u8; CHANNELS]; 2],
+    down: &Tap,
+    outs: [*mut u8; CHANNELS],
+) {
     let (near_down, far_down) = (vdupq_n_f32(down.near_weight), vdupq_n_f32(down.far_weight));
-    let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
-    let value = vaddq_f32(vmulq_f32(value, vdupq_n_f32(255.0)), vdupq_n_f32(WHOLE));
-    vreinterpretq_u32_f32(value)
+    for ((near, far), out) in near.into_iter().zip(far).zip(outs) {
+        // SAFETY: the caller's.
+        unsafe {
+            let bytes = [0, 1].map(|half| {
+                let near = across_half(near, group, half);
+                let far = across_half(far, group, half);
+                let value = vaddq_f32(vmulq_f32(near, near_down), vmulq_f32(far, far_down));
+                let value = vaddq_f32(vmulq_f32(value, vdupq_n_f32(255.0)), vdupq_n_f32(WHOLE));
+                vreinterpretq_u32_f32(value)
+            });
+            store(out.add(group.start), bytes);
+        }
+    }
 }
 
 /// Resizes a row of each plane along x.
