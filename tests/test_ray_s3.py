@@ -181,22 +181,34 @@ def test_ctrl_c_aborts_uploads_and_leaves_finished_shards(
     assert store.contents() == expected
 
 
-def test_a_node_with_another_version(cluster: Any, store: Store, tmp_path: Path) -> None:
-    # Run by each Python that the node starts.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import headpose_fast._core\nheadpose_fast._core.__version__ = '0.0.7'\n"
-    )
+#: What a node's Pythons do first, and what is said of it.
+OTHERS = {
+    "other version": (
+        "import headpose_fast._core; headpose_fast._core.__version__ = '0.0.7'",
+        r"a node .* has headpose-fast 0\.0\.7, the others VERSION: all need the same",
+    ),
+    "other modules": (
+        "import sys, types; sys.modules['headpose_fast'] = types.ModuleType('headpose_fast')",
+        r"a node .* cannot read its task: .*No module named 'headpose_fast.*: all need "
+        "headpose-fast VERSION",
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_node_with_another_version(
+    other: str, cluster: Any, store: Store, tmp_path: Path
+) -> None:
+    first, expected = OTHERS[other]
+    (tmp_path / "sitecustomize.py").write_text(first)
     package = Path(headpose_fast.__file__).parent.parent
-    path = {"PYTHONPATH": f"{tmp_path}:{package}"}
-    node = cluster.add_node(num_cpus=2, env_vars=path)
+    node = cluster.add_node(num_cpus=2, env_vars={"PYTHONPATH": f"{tmp_path}:{package}"})
     try:
         # It is the only node with two CPUs.
-        with pytest.raises(ValueError) as caught:
+        with pytest.raises(ValueError, match=expected.replace("VERSION", _core.__version__)) as e:
             make(store, workers=2)
     finally:
         cluster.remove_node(node)
-    assert str(caught.value) == (
-        "a node of the Ray cluster has headpose-fast 0.0.7, the others "
-        f"{_core.__version__}: all need the same"
-    )
+    assert type(e.value) is ValueError
+    assert "\n" not in str(e.value)
     assert store.keys() == []
