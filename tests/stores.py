@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -51,6 +52,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_environment(monkeypatch, tmp_path)
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Set credentials that any store takes, and nothing else of AWS."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in {
@@ -58,8 +64,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_CONFIG_FILE": str(folder / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
@@ -90,6 +96,22 @@ class Store:
         content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return content
 
+    def contents(self) -> dict[str, bytes]:
+        """Read all objects."""
+        return {key: self.content(key) for key in self.keys()}
+
+    def keep_versions(self) -> None:
+        """Give objects versions from now on."""
+        self.client.put_bucket_versioning(
+            Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+
+    def versions(self) -> dict[str, Any]:
+        """Tell objects that were written again from those that were not."""
+        listed = self.client.list_object_versions(Bucket=self.bucket)
+        entries = listed["Versions"]
+        return {entry["Key"]: entry["VersionId"] for entry in entries if entry["IsLatest"]}
+
 
 @pytest.fixture
 def store(server: int, monkeypatch: pytest.MonkeyPatch) -> Store:
@@ -113,6 +135,9 @@ class Network:
         #: Seconds from then on in which all connections are reset.
         self.outage = 0.0
         self._back_at = 0.0
+        #: Of so many pieces of large answers, one is cut short.
+        self.cut_every: int | None = None
+        self._pieces = 0
         #: After so many of them nothing moves any more.
         self.stall_at: int | None = None
         #: Seconds that each 64 KiB take.
@@ -166,6 +191,13 @@ class Network:
     def _down(self, client: socket.socket, store: socket.socket) -> None:
         try:
             while data := store.recv(1 << 16):
+                if self.cut_every and len(data) > 1000:
+                    self._pieces += 1
+                    if self._pieces % self.cut_every == 0:
+                        self.cuts += 1
+                        client.sendall(data[:-100])
+                        reset(client)
+                        break
                 client.sendall(data)
             client.close()
         except OSError:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clusters import running_cluster
 from conftest import SMALL_DATABASE, members, unpack, write_tar
 
 import headpose_fast
@@ -36,24 +37,6 @@ OPTIONS: dict[str, Any] = {"test_persons": [5], "allow_incomplete": True, "num_d
 #: Of the table whose shards take a good part of a second each.
 _SHARDS = 6
 _ROWS_OF_EACH = 500
-
-
-@contextlib.contextmanager
-def running_cluster(nodes: int) -> Iterator[Any]:
-    """Run a cluster of nodes with a CPU each."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install .[ray]")
-    if sys.platform != "linux":
-        pytest.skip("nodes are simulated on Linux only")
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 1, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(nodes - 1):
-            cluster.add_node(num_cpus=1)
-        yield cluster
-    finally:
-        cluster.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import numpy as np
 import photographs
 import pytest
 from conftest import GOLDEN
-from stores import Store
+from stores import Network, Store
 from stores import environment as environment
+from stores import network as network
 from stores import server as server
 from stores import store as store
 
@@ -168,6 +169,20 @@ def test_an_object_that_changed_is_noticed(
     with pytest.raises(DatabaseError, match=r"line 3: .*NoSuchKey"):
         prepare(tables[1], tmp_path / "a.pkl")
     assert not (tmp_path / "a.pkl").exists()
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    tables: tuple[Path, Path], network: Network
+) -> None:
+    network.cut_every = 10
+    local, away = opened(tables)
+    assert away.digest == local.digest
+    assert network.cuts > 0
+    before = network.cuts
+    network.cut_every = 1
+    with pytest.raises(OSError, match=r"s3://.*Connection broken"):
+        away[4].jpeg  # noqa: B018
+    assert network.cuts == before + 6
 
 
 def test_without_credentials_it_says_so(

@@ -66,22 +66,6 @@ def keys(store: Store) -> set[str]:
     return {*store.keys()}
 
 
-def contents(store: Store) -> dict[str, bytes]:
-    return {key: store.content(key) for key in keys(store)}
-
-
-def dates(store: Store) -> dict[str, Any]:
-    """Tell objects that were written again from those that were not."""
-    listed = store.client.list_object_versions(Bucket=store.bucket)
-    return {entry["Key"]: entry["VersionId"] for entry in listed["Versions"] if entry["IsLatest"]}
-
-
-def versioned(store: Store) -> None:
-    store.client.put_bucket_versioning(
-        Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"}
-    )
-
-
 def test_a_bucket_gets_what_a_folder_gets(
     store: Store, temporary: Path, expected: dict[str, bytes]
 ) -> None:
@@ -89,7 +73,7 @@ def test_a_bucket_gets_what_a_folder_gets(
     assert prepared.address == f"s3://{store.bucket}/data/of.json"
     assert (prepared.path, prepared.shards_found) == (Path("of.json"), 0)
     assert prepared.size == sum(map(len, expected.values()))
-    assert contents(store) == expected
+    assert store.contents() == expected
     assert store.unfinished() == []
     assert list(temporary.iterdir()) == []
 
@@ -111,7 +95,7 @@ def test_the_command(store: Store, temporary: Path, tmp_path: Path) -> None:
 def test_only_an_object_that_is_not_right_is_made_again(
     fault: str, store: Store, expected: dict[str, bytes]
 ) -> None:
-    versioned(store)
+    store.keep_versions()
     make(store)
     key = f"data/{NAMES[2]}"
     content = expected[key]
@@ -129,10 +113,10 @@ def test_only_an_object_that_is_not_right_is_made_again(
         }[fault]
         metadata = {} if fault == "replaced" else head["Metadata"]
         store.client.put_object(Bucket=store.bucket, Key=key, Body=body, Metadata=metadata)
-    before = dates(store)
+    before = store.versions()
     assert make(store).shards_found == 3
-    assert contents(store) == expected
-    after = dates(store)
+    assert store.contents() == expected
+    after = store.versions()
     kept = {name for name in NAMES if before.get(f"data/{name}") == after[f"data/{name}"]}
     assert kept == {*NAMES} - {NAMES[2]}
 
@@ -144,7 +128,7 @@ def test_a_network_that_fails_now_and_then(
     network.cut_at, network.outage = cut_at, 1
     make(store)
     assert network.cuts > 0
-    assert contents(store) == expected
+    assert store.contents() == expected
     assert store.unfinished() == []
     assert list(temporary.iterdir()) == []
 
@@ -156,7 +140,7 @@ def test_a_network_lost_for_good_ends_the_run_which_then_goes_on(
     expected: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    versioned(store)
+    store.keep_versions()
     network.cut_at, network.for_good = 30 << 20, True
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     with pytest.raises(headpose_fast.UploadError, match=r"of-0000\d-of-00004.pkl"):
@@ -165,13 +149,13 @@ def test_a_network_lost_for_good_ends_the_run_which_then_goes_on(
     there = store.keys()
     assert "data/of.json" not in there
     assert 1 <= len(there) < 4
-    assert contents(store) == {key: expected[key] for key in there}
-    before = dates(store)
+    assert store.contents() == {key: expected[key] for key in there}
+    before = store.versions()
     # The network is back. What could not be aborted then, its message said how to.
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.port}")
     assert make(store).shards_found == len(there)
-    assert contents(store) == expected
-    assert {key: date for key, date in dates(store).items() if key in before} == before
+    assert store.contents() == expected
+    assert {key: date for key, date in store.versions().items() if key in before} == before
 
 
 def test_the_error_of_an_upload_ends_the_next_shard(
@@ -241,7 +225,7 @@ def test_a_signal_aborts_the_upload_and_leaves_finished_shards(
     assert store.keys() == [f"data/{NAMES[0]}"]
     network.pause = 0
     assert make(store).shards_found == 1
-    assert contents(store) == expected
+    assert store.contents() == expected
 
 
 def test_the_index_is_last_and_that_of_another_job_is_dropped_first(
@@ -252,7 +236,7 @@ def test_the_index_is_last_and_that_of_another_job_is_dropped_first(
         make(store, progress=stop_at_the_end)
     assert "data/of.json" not in keys(store)
     make(store)
-    assert contents(store) == expected
+    assert store.contents() == expected
 
 
 def stop_at_the_end(done: int, total: int) -> None:
@@ -271,7 +255,7 @@ def test_an_index_is_uploaded_after_its_shards(
         index, f"s3://{store.bucket}/data", progress=lambda *done: told.append(done)
     )
     assert address == f"s3://{store.bucket}/data/of.json"
-    assert contents(store) == expected
+    assert store.contents() == expected
     total = sum(map(len, expected.values()))
     assert told[-1] == (total, total)
     written = {
@@ -295,7 +279,7 @@ def test_the_job_uploads_its_shards(store: Store, tmp_path: Path) -> None:
     done = command(*SMALL, *target, "--upload", f"s3://{store.bucket}", "--quiet")
     index = tmp_path / "HeadPoseData_trn_test_x15_py2.json"
     assert done.stdout == f"{index}\ns3://{store.bucket}/{index.name}\n", done.stderr
-    assert contents(store) == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert store.contents() == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_what_was_downloaded_loads_as_one(store: Store, tmp_path: Path) -> None:

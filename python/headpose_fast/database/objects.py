@@ -83,13 +83,12 @@ def _start(address: str, most: int) -> Start:
     from botocore.exceptions import ClientError
 
     try:
-        got = _client(os.getpid()).get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}")
+        got, content = _got(most, Bucket=bucket, Key=key, Range=f"bytes=0-{most - 1}")
     except ClientError as error:
         # An empty object has no first byte.
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 416:
             return Start(b"", 0)
         raise
-    content = got["Body"].read(most)
     _, _, length = got.get("ContentRange", "").partition("/")
     return Start(content, int(length) if length.isdigit() else got["ContentLength"])
 
@@ -98,12 +97,29 @@ def _content(address: str, length: int) -> bytes:
     bucket, key = _parsed(address)
     if length == 0:
         return b""
-    content: bytes = (
-        _client(os.getpid()).get_object(Bucket=bucket, Key=key)["Body"].read(length + 1)
-    )
+    _, content = _got(length + 1, Bucket=bucket, Key=key)
     if len(content) != length:
         raise OSError(f"it no longer has the {length:,} bytes that it had: it has changed")
     return content
+
+
+def _got(most: int, **request: str) -> tuple[dict[str, Any], bytes]:
+    """Ask for an object; return the answer, and at most so many bytes of what it brings.
+
+    botocore tries again until an answer begins, but not when the connection is lost within it.
+    """
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+    client = _client(os.getpid())
+    left: int = client.meta.config.retries["total_max_attempts"]
+    while True:
+        got = client.get_object(**request)
+        left -= 1
+        try:
+            return got, got["Body"].read(most)
+        except (HTTPClientError, IncompleteReadError):
+            if left <= 0:
+                raise
 
 
 def _parsed(address: str) -> tuple[str, str]:

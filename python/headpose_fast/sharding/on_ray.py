@@ -262,10 +262,18 @@ def _result(ray: Any, future: Future[Made], number: int) -> Made:
     """Return what a task returned, or raise what it raised."""
     try:
         return future.result()
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from error
     except ray.exceptions.RayError as error:
-        reason = one_line(str(error))
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        if not isinstance(cause, ray.exceptions.RayError):
+            raise cause from error
+        if isinstance(cause, ray.exceptions.RaySystemError):
+            # What was sent names modules and classes; the lines after the first are a traceback.
+            reason, *_ = str(cause).splitlines()
+            raise ValueError(
+                f"a node of the Ray cluster cannot read its task: {one_line(reason)}: all need "
+                f"headpose-fast {_core.__version__}"
+            ) from error
+        reason = one_line(str(cause))
         raise OSError(f"shard {number}: Ray could not run its task: {reason}") from error
 
 
