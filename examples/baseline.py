@@ -1,6 +1,6 @@
 """Train a small network for every protocol, test it, and write a page of the scores.
 
-    pip install .[torch]
+    pip install ".[torch]"
     python examples/baseline.py [--input PATH] [--protocols deeplens,known,unknown,random5]
         [--epochs 25] [--output docs/baseline.md]
 
@@ -153,6 +153,10 @@ _TEXT = """# Baseline
 How well does a small network do? These figures are for comparison, and you can reproduce them:
 
     {command}
+
+This needs PyTorch (in a checkout, `pip install ".[torch]"`), finds the database as the
+[job](../README.md#the-command) does, and overwrites this page unless `--output` names another file.
+`--protocols deeplens` trains a single network.
 
 In every fold it trains a network of four convolutions and a hidden layer, {parameters:,} weights,
 for {epochs} epochs on colour samples of {side} x {side} pixels. All of it is in

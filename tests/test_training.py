@@ -294,7 +294,7 @@ def test_folds_divide_the_database(database: Database) -> None:
     assert [f.test.tolist() for f in same] != [f.test.tolist() for f in other]
     with pytest.raises(ValueError, match="protocol"):
         folds(database, "leave-one-out")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown:1, unknown:5"):
+    with pytest.raises(ValueError, match="fold of unknown must be one of 1, 5, not 2"):
         samples(protocol="unknown", fold=2)
     assert len(samples(protocol="unknown", fold=5, split="test")) == 4
 

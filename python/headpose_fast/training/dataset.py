@@ -73,7 +73,7 @@ class Samples:
             fold: Fold of the protocol: `known` 1 or 2, `unknown` a person, `random5` 1 to 5.
             recipe: What is drawn for each key.
             plan: Crops of `plan_crops` for this part, int32 (passes, photographs, 4), instead of
-                those that the recipe draws: an epoch is a pass.
+                all that the recipe draws: an epoch is a pass. Of the recipe only `size` is used.
             form: Form of the images; None for uint8, RGB, CHW.
             target: Form of the labels, see `encode`.
             seed: Seed of the draws, and of the protocol `random5`.
@@ -130,9 +130,15 @@ class Samples:
         """Return the images and labels of some keys.
 
         Args:
-            keys: Whole numbers.
+            keys: Whole numbers from 0 on.
             out: The array to fill with images, see `render_batch`.
-            workers: Number of threads.
+            workers: Number of threads; None for one per core that this process may use.
+
+        Raises:
+            DatabaseError: The database changed, or a photograph of it is damaged.
+            IndexError: There is a plan, and a key's epoch is not in it.
+            TypeError: Keys are not whole numbers.
+            ValueError: A key is negative, or `out` does not fit.
 
         """
         draws, indices = self.draws(keys)

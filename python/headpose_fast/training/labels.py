@@ -157,14 +157,14 @@ def encode(
 
     Args:
         tilt: Degrees, of any shape.
-        pan: Degrees, of the same shape.
+        pan: Degrees, of the same shape, or one that is broadcast with it.
         form: `degrees`, `radians`, `units` (of 90 degrees, as in a bundle) and `unit_interval`
             (0..1 for -90..90 degrees): float32 (..., 2), tilt and pan. `tilt_pan_classes`: int64
             (..., 2), the nearest of 9 tilts and of 13 pans. `class`: int64 (...), the nearest of
-            the database's 93 poses. `hopenet_bins`: int64 (..., 2), of 66 bins of 3 degrees from
-            -99 on. `rotation`: float32 (..., 3, 3), the matrix Ry(pan) Rx(tilt). `grid`: int64
-            (...), `3 * pan + tilt`, each 0, 1 or 2 for a sine below, between or above -1/3 and
-            1/3, as in the AWS job.
+            the database's 93 poses. `hopenet_bins`: int64 (..., 2), tilt and pan in 66 bins of 3
+            degrees from -99 on. `rotation`: float32 (..., 3, 3), the matrix Ry(pan) Rx(tilt).
+            `grid`: int64 (...), `3 * pan + tilt`, each 0, 1 or 2 for a sine below, between or above
+            -1/3 and 1/3, as in the AWS job.
         mirrored: Whether each head is mirrored: of the same shape, or one value for all.
 
     Raises:
@@ -179,10 +179,11 @@ def encode(
 def decode(
     label: ArrayLike, form: Form = "units", *, mirrored: ArrayLike = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Decode labels from `encode`: tilt and pan in degrees, float64.
+    """Decode labels from `encode`: tilt and pan in degrees, float64, as two arrays.
 
-    A class gives its pose, a bin its lower edge (where the database's angles are), and the grid the
-    middle of the third of the sine. Raises ValueError for an unknown form.
+    `np.stack(decode(...), axis=-1)` makes of them what `score` takes. A class gives its pose, a bin
+    its lower edge (where the database's angles are), and the grid the middle of the third of the
+    sine. Raises ValueError for an unknown form.
     """
     tilt, pan = _coding(form).decode(np.asarray(label))
     return tilt, np.where(np.asarray(mirrored, np.bool_), -pan, pan)

@@ -103,5 +103,6 @@ def fold_of(
     there = {found.name: found for found in folds_of(columns, split, protocol, seed)}
     name = protocol if fold is None else f"{protocol}:{fold}"
     if name not in there:
-        raise ValueError(f"fold must be one of {', '.join(there)}, not {name}")
+        known = ", ".join(found.partition(":")[2] or "None" for found in there)
+        raise ValueError(f"fold of {protocol} must be one of {known}, not {fold!r}")
     return there[name]

@@ -50,7 +50,7 @@ class EpochSampler:
         self._replicas, self._rank, self._drop_last = num_replicas, rank, drop_last
         if not len(self):
             raise ValueError(f"rank {rank} has no samples")
-        #: The epoch that is being iterated over, or the next one.
+        #: The epoch that the position is in, which may be at its end.
         self.epoch = 0
         self._position = 0
 
@@ -83,8 +83,9 @@ class EpochSampler:
         """Return the position of this rank: `epoch`, and `position` in it.
 
         Args:
-            taken: Number of samples of this epoch that the training loop has received. None for
-                the number yielded, which a loader with workers fetches ahead of the loop.
+            taken: Number of samples of this epoch that the training loop has received, including
+                those before it was resumed. None for the number yielded, which a loader with
+                workers fetches ahead of the loop.
 
         """
         return {"epoch": self.epoch, "position": self._position if taken is None else taken}

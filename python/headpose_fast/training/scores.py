@@ -23,6 +23,7 @@ class Score:
     tilt_accuracy: float
     pan_accuracy: float
     pose_accuracy: float
+    #: The scores of each person, if persons were given.
     by_person: dict[int, Score] = field(default_factory=dict)
 
 

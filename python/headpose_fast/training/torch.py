@@ -63,8 +63,8 @@ class HeadPose(Samples, Dataset[tuple[Any, Any]]):
             target: Form of the labels.
             seed: Seed of the draws.
             store: Whether decoded pixels are kept.
-            transform: Called with the image of each sample.
-            target_transform: Called with its label.
+            transform: Called with the image of each sample, a tensor, but not by `arrays`.
+            target_transform: Called with its label, a tensor, in the same way.
             download: Whether the database may be downloaded.
 
         """
