@@ -369,6 +369,27 @@ def test_a_loop_goes_on_where_it_was_stopped() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(taken, whole, strict=True)), stop
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_the_end_of_an_epoch_is_the_beginning_of_the_next(drop_last: bool) -> None:
+    data = samples()
+    size = 3
+    whole, more = divmod(len(data), size)
+    assert more
+    loader = batches(data, size, drop_last=drop_last)
+    states = [loader.state_dict() for _ in range(2) for _ in loader]
+    within = [{"epoch": 0, "position": i * size} for i in range(1, whole + (not drop_last))]
+    of_epoch = [*within, {"epoch": 1, "position": 0}]
+    assert len(loader) == len(of_epoch)
+    assert states[: len(loader)] == of_epoch
+    assert loader.state_dict() == {"epoch": 2, "position": 0}
+    resumed = batches(data, size, drop_last=drop_last)
+    resumed.load_state_dict(states[len(loader) - 1])
+    assert len(list(resumed)) == len(loader)
+    sampler = EpochSampler(data)
+    for past in (len(data), len(data) + 5):
+        assert sampler.state_dict(taken=past) == {"epoch": 1, "position": 0}
+
+
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("headpose-fast")]
 
@@ -397,7 +418,7 @@ def test_no_thread_outlives_its_iterator(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_ends_a_loop() -> None:
     source = (
-        "import itertools, os, signal, sys, threading\n"
+        "import itertools, os, signal, sys, threading, time\n"
         "from headpose_fast.training import Samples, batches\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "loader = batches(Samples(sys.argv[1]), 2)\n"
@@ -406,10 +427,15 @@ def test_ctrl_c_ends_a_loop() -> None:
         "    for _ in itertools.count():\n"
         "        list(loader)\n"
         "except KeyboardInterrupt:\n"
-        "    for thread in threading.enumerate():\n"
-        "        if thread.name.startswith('headpose'):\n"
-        "            thread.join(5)\n"
-        "    print([t.name for t in threading.enumerate() if t.name.startswith('headpose')])\n"
+        # One whose start was interrupted can be listed without being alive.
+        "    def left():\n"
+        "        ours = (t for t in threading.enumerate() if t.name.startswith('headpose'))\n"
+        "        return [t.name for t in ours if t.is_alive()]\n"
+        "    latest = time.monotonic() + 5\n"
+        "    time.sleep(0.1)\n"
+        "    while left() and time.monotonic() < latest:\n"
+        "        time.sleep(0.01)\n"
+        "    print(left())\n"
     )
     began = time.monotonic()
     command = [sys.executable, "-c", source, str(SMALL_DATABASE)]

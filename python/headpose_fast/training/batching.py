@@ -39,8 +39,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Batch, Labels]]:
         """Yield images and labels; the threads end with the iterator, however that ends."""
         keys = iter(self._sampler)
-        before = self._sampler.state_dict()["position"]
-        self._taken = before if before < len(self._sampler) else 0
+        self._taken = self._sampler.state_dict()["position"]
         waiting: deque[tuple[int, Future[tuple[Batch, Labels]]]] = deque()
         with ThreadPoolExecutor(self._workers, "headpose-fast") as threads:
             try:
@@ -56,6 +55,8 @@ class Batches:
                     count, made = waiting.popleft()
                     arrays = made.result()
                     self._taken += count
+                    if self._drop_last and len(self._sampler) - self._taken < self._batch_size:
+                        self._taken = len(self._sampler)  # No more batches come of this epoch.
                     yield arrays
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)

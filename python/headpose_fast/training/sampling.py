@@ -82,13 +82,18 @@ class EpochSampler:
     def state_dict(self, taken: int | None = None) -> dict[str, int]:
         """Return the position of this rank: `epoch`, and `position` in it.
 
+        The end of an epoch is position 0 of the next one.
+
         Args:
             taken: Number of samples of this epoch that the training loop has received, including
                 those before it was resumed. None for the number yielded, which a loader with
                 workers fetches ahead of the loop.
 
         """
-        return {"epoch": self.epoch, "position": self._position if taken is None else taken}
+        position = self._position if taken is None else taken
+        if position >= len(self):
+            return {"epoch": self.epoch + 1, "position": 0}
+        return {"epoch": self.epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from such a position. Raises ValueError if it does not exist."""
