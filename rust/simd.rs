@@ -146,13 +146,11 @@ fn starts_of([near, far]: [[&[u8]; CHANNELS]; 2]) -> [[*const u8; CHANNELS]; 2] 
 
 /// How neighbouring output values come from a row of a plane, by a load for each few of them.
 ///
-/// `VALUES` of them, by `LOADS` loads, and `BYTES` are four times as many.
+/// `VALUES` of them, by `LOADS` loads, and `BYTES` are four times as many. The arrays are loaded
+/// whole, which takes longer if they do not begin where a cache line does.
 #[derive(Clone)]
+#[repr(C, align(64))]
 struct GroupOf<const VALUES: usize, const LOADS: usize, const BYTES: usize> {
-    /// Index of the first of them in the output row.
-    start: usize,
-    /// Where each load begins.
-    base: [usize; LOADS],
     /// For each byte of as many integers, which loaded byte it is; the high bit makes it zero.
     near: [u8; BYTES],
     far: [u8; BYTES],
@@ -166,6 +164,10 @@ struct GroupOf<const VALUES: usize, const LOADS: usize, const BYTES: usize> {
     rounding: [f32; VALUES],
     /// Twice the margin: if the fraction of a byte that was so rounded is below it, floats decide.
     doubtful: [u32; VALUES],
+    /// Index of the first of them in the output row.
+    start: usize,
+    /// Where each load begins.
+    base: [usize; LOADS],
 }
 
 /// Of eight values: the lower and the upper four by a load of 16 bytes each.
