@@ -5,9 +5,10 @@ nvidia-dali-cuda120 that are installed are timed too.
 
 Every program makes an epoch in batches of 64: uint8, RGB, CHW, one crop of each photograph of the
 training part, half of them mirrored, in a shuffled order, into one array that is used again. Ours
-draws its crops within that time; the rivals are given theirs. Each is checked to make the same samples, within rounding. Processor
-time is that of the whole process, in turn A B C A B C ..., each after an epoch that is not counted;
-the table has medians. Rivals that are not installed are left out, and named.
+draws its crops within that time; the rivals are given theirs. Each is checked to make the same
+samples, within rounding. Processor time is that of the whole process, in turn A B C A B C ..., each
+after an epoch that is not counted; the table has medians. Rivals that are not installed are left
+out, and named.
 """
 
 from __future__ import annotations
