@@ -46,9 +46,9 @@ from headpose_fast.sharding.planning import Plan, Task
 from headpose_fast.sources.sample import sample_database
 
 #: Times that the table has each photograph.
-_COPIES = 80
+_COPIES = 120
 
-_SIDE = 48
+_SIDE = 40
 _SHARDS = 64
 _CPUS = 2
 
