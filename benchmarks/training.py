@@ -1,7 +1,9 @@
 """Samples for training, ours and the rivals': processor time of each, and samples a second.
 
-`python benchmarks/run.py` prints the tables. Those of torch, torchvision, albumentations and
-nvidia-dali-cuda120 that are installed are timed too.
+    python benchmarks/training.py ARCHIVE [--rounds 5]
+
+`python benchmarks/run.py` prints the same tables after its own. Those of torch, torchvision,
+albumentations and nvidia-dali-cuda120 that are installed are timed too.
 
 Every program makes an epoch in batches of 64: uint8, RGB, CHW, one crop of each photograph of the
 training part, half of them mirrored, in a shuffled order, into one array that is used again. Ours
@@ -13,6 +15,7 @@ out, and named.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import statistics
@@ -376,3 +379,18 @@ def figures(archive: Path, rounds: int) -> Iterator[str]:
         if there("torch"):
             yield ""
             yield from throughput(archive, rounds)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    print(f"medians of {options.rounds} alternating rounds\n")
+    for line in figures(options.archive, options.rounds):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
