@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from operator import index
 
 from headpose_fast.samples.options import require_workers
 from headpose_fast.training.dataset import Labels, Samples
@@ -29,7 +30,9 @@ class Batches:
         """Store the arguments of `batches`, which has checked them."""
         self._samples, self._batch_size, self._sampler = samples, batch_size, sampler
         self._workers, self._prefetch, self._drop_last = workers, prefetch, drop_last
+        #: Samples of the epoch that the loop has received, and where the sampler was left.
         self._taken: int | None = None
+        self._left: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """Count the batches of a whole epoch."""
@@ -37,7 +40,13 @@ class Batches:
         return whole + (more > 0 and not self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[Batch, Labels]]:
-        """Yield images and labels; the threads end with the iterator, however that ends."""
+        """Yield images and labels; the threads end with the iterator, however that ends.
+
+        After a loop that was left early this is the rest of its epoch.
+        """
+        if self._left == (self._sampler.epoch, self._sampler.position):
+            # What was fetched in advance was not received.
+            self._sampler.load_state_dict(self.state_dict())
         keys = iter(self._sampler)
         self._taken = self._sampler.state_dict()["position"]
         waiting: deque[tuple[int, Future[tuple[Batch, Labels]]]] = deque()
@@ -46,11 +55,13 @@ class Batches:
                 while True:
                     while len(waiting) < self._workers + self._prefetch:
                         batch = list(islice(keys, self._batch_size))
+                        self._left = self._sampler.epoch, self._sampler.position
                         if not batch or (self._drop_last and len(batch) < self._batch_size):
                             break
                         made = threads.submit(self._samples.arrays, batch)
                         waiting.append((len(batch), made))
                     if not waiting:
+                        self._taken = len(self._sampler)
                         return
                     count, made = waiting.popleft()
                     arrays = made.result()
@@ -68,7 +79,7 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from such a position the next time this is iterated over."""
         self._sampler.load_state_dict(state)
-        self._taken = None
+        self._taken = self._left = None
 
 
 def batches(
@@ -95,14 +106,15 @@ def batches(
         drop_last: Whether to leave out a last batch that is not full.
 
     Returns:
-        An object that yields the images and labels of one epoch each time it is iterated over. Its
-        `state_dict` and `load_state_dict` make it possible to resume within an epoch.
+        An object that yields the images and labels of one epoch each time it is iterated over, or
+        of the rest of one that a loop left early. Its `state_dict` and `load_state_dict` make it
+        possible to resume within an epoch.
 
     Raises:
         ValueError: A number is out of range.
 
     """
-    require_workers(workers)
+    require_workers(index(workers))
     if batch_size < 1 or prefetch < 0:
         raise ValueError("batch_size must be at least 1, and prefetch not negative")
     order = sampler or EpochSampler(samples, seed=samples.seed)

@@ -52,7 +52,8 @@ class EpochSampler:
             raise ValueError(f"rank {rank} has no samples")
         #: The epoch that the position is in, which may be at its end.
         self.epoch = 0
-        self._position = 0
+        #: Keys of it that were yielded.
+        self.position = 0
 
     def __len__(self) -> int:
         """Count this rank's samples in an epoch."""
@@ -61,10 +62,10 @@ class EpochSampler:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the remaining keys of the current epoch, or those of the next one."""
-        if self._position >= len(self):
-            self.epoch, self._position = self.epoch + 1, 0
-        for key in self.keys(self.epoch)[self._position :].tolist():
-            self._position += 1
+        if self.position >= len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        for key in self.keys(self.epoch)[self.position :].tolist():
+            self.position += 1
             yield key
 
     def keys(self, epoch: int) -> NDArray[np.uint64]:
@@ -90,7 +91,7 @@ class EpochSampler:
                 workers fetches ahead of the loop.
 
         """
-        position = self._position if taken is None else taken
+        position = self.position if taken is None else taken
         if position >= len(self):
             return {"epoch": self.epoch + 1, "position": 0}
         return {"epoch": self.epoch, "position": position}
@@ -100,4 +101,4 @@ class EpochSampler:
         epoch, position = state["epoch"], state["position"]
         if epoch < 0 or not 0 <= position <= len(self):
             raise ValueError(f"there is no position {position} in epoch {epoch}")
-        self.epoch, self._position = epoch, position
+        self.epoch, self.position = epoch, position
