@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for protocol in options.protocols:
         results[protocol] = []
         for fold in folds(database, protocol, seed=SEED):
-            result = _run(options.input, protocol, fold, options.epochs)
+            result = _run(database, options.input, protocol, fold, options.epochs)
             results[protocol].append(result)
             print(f"{fold.name}: {result.network.error:.2f} degrees", file=sys.stderr)
     options.output.write_text(_page(database, options, results), encoding="utf-8")
@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(path: str | None, protocol: Protocol, fold: Fold, epochs: int) -> Result:
+def _run(
+    database: Database, path: str | None, protocol: Protocol, fold: Fold, epochs: int
+) -> Result:
     """Train on one side of a fold and test on the other."""
     _, _, digits = fold.name.partition(":")
     number = int(digits) if digits else None
@@ -102,8 +104,8 @@ def _run(path: str | None, protocol: Protocol, fold: Fold, epochs: int) -> Resul
     network = _train(train, epochs).eval()
     with torch.no_grad():
         predicted = _degrees(network(_input(images)).numpy())
-    _, trained_with = train.arrays(range(len(train)))
-    constant = np.broadcast_to(np.median(_degrees(trained_with), axis=0), true.shape)
+    trained_with = [(database[i].tilt, database[i].pan) for i in fold.train]
+    constant = np.broadcast_to(np.median(trained_with, axis=0), true.shape)
     return Result(fold, score(predicted, true), score(constant, true))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
 import pickle
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headpose_fast import Database, DatabaseError, load, open_database, plan_crops, prepare, render
+from headpose_fast.exports.table import write_table
+from headpose_fast.sources.finding import download_path
 from headpose_fast.training import (
     DEEPLENS,
     FACE,
@@ -41,6 +44,7 @@ from headpose_fast.training import (
     draws_of_plan,
     encode,
     folds,
+    protocols,
     render_batch,
     score,
 )
@@ -98,9 +102,14 @@ def test_bad_draws_are_errors(database: Database) -> None:
         draw(database, [0.5])
     with pytest.raises(ValueError, match="no photographs"):
         draw([], [0])
-    for wrong in ({"crop": "tight"}, {"size": (80, 84)}, {"mirror": 1.5}, {"gain": (2, 1)}):
+    with pytest.raises(TypeError, match="whole numbers of 64 bits"):
+        draw(database, [2**64])
+    for wrong in ({"crop": "tight"}, {"size": (80, 84)}, {"gain": (2, 1)}):
         with pytest.raises(ValueError):
             Recipe(**wrong)
+    for mirror, grey in ((1.5, 0), (-0.5, 0), (0, float("nan"))):
+        with pytest.raises(ValueError, match="probabilities"):
+            Recipe(mirror=mirror, grey=grey)
     with pytest.raises(ValueError, match="finite"):
         Recipe(offset=(0, float("nan")))
 
@@ -208,11 +217,25 @@ def test_floats_of_draws_that_change_nothing_are_those_of_render(database: Datab
     assert np.array_equal(found, (rgb - columns[0]) / columns[1])
 
 
+def test_the_order_of_crops_in_memory_makes_no_difference(database: Database) -> None:
+    draws = draw(database, range(8))
+    turned = draws._replace(crops=np.asfortranarray(draws.crops))
+    assert not turned.crops.flags.c_contiguous
+    expected = render_batch(database, range(8), draws)
+    assert np.array_equal(render_batch(database, range(8), turned), expected)
+
+
 def test_bad_batches_are_errors(database: Database) -> None:
     draws = draw(database, range(3))
     for indices in ([0, 1, 8], [-1, 0, 1]):
         with pytest.raises(IndexError):
             render_batch(database, indices, draws)
+    wrong: Any
+    for wrong in ([0.9, 1, 2], [True, False, True], ["0", "1", "2"], [[0], [1], [2]], 0):
+        with pytest.raises(TypeError, match="indices must be"):
+            render_batch(database, wrong, draws)
+    with pytest.raises(ValueError, match="at least 1 x 1"):
+        render_batch(database, [0, 1, 2], draws._replace(size=(0, 84)))
     with pytest.raises(ValueError, match="shape"):
         render_batch(database, [0, 1, 2], draws, np.empty((3, 84, 84, 3), np.uint8))
     with pytest.raises(TypeError, match="uint8"):
@@ -369,6 +392,62 @@ def test_a_loop_goes_on_where_it_was_stopped() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(taken, whole, strict=True)), stop
 
 
+@pytest.mark.parametrize(("workers", "prefetch"), [(1, 0), (2, 2), (4, 9)])
+def test_a_loop_that_was_left_goes_on_in_the_same_object(
+    workers: int, prefetch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = samples(recipe=RICH)
+    unbroken = batches(data, 1)
+    whole = [batch for _ in range(2) for batch in unbroken]
+
+    def check(found: list[Any]) -> None:
+        assert len(found) == len(whole)
+        for one, other in zip(found, whole, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    arrays = Samples.arrays
+    for stop in range(1, len(whole) // 2 + 1):
+        loader = batches(data, 1, workers=workers, prefetch=prefetch)
+        found = []
+        for batch in loader:
+            found.append(batch)
+            if len(found) == stop:
+                break
+        # Nor does an error lose anything.
+        with monkeypatch.context() as patch:
+            patch.setattr(Samples, "arrays", _broken)
+            with pytest.raises(DatabaseError):
+                list(loader)
+        assert Samples.arrays is arrays
+        while len(found) < len(whole):
+            found += loader
+        check(found)
+    # Where the sampler was put meanwhile counts.
+    sampler = EpochSampler(data, seed=data.seed)
+    loader = batches(data, 1, sampler=sampler, workers=workers, prefetch=prefetch)
+    next(iter(loader))
+    sampler.load_state_dict({"epoch": 0, "position": 0})
+    check([batch for _ in range(2) for batch in loader])
+    loader.load_state_dict({"epoch": 0, "position": 0})
+    next(iter(loader))
+    sampler.load_state_dict({"epoch": 1, "position": 0})
+    for one, other in zip(loader, whole[len(whole) // 2 :], strict=True):
+        assert np.array_equal(one[0], other[0])
+
+
+def _broken(*_: object) -> None:
+    raise DatabaseError(["broken"])
+
+
+def test_a_rest_that_fills_no_batch_is_left_out_once() -> None:
+    data = samples()
+    loader = batches(data, 4, drop_last=True)
+    loader.load_state_dict({"epoch": 0, "position": len(data) - 3})
+    assert list(loader) == []
+    assert loader.state_dict() == {"epoch": 1, "position": 0}
+    assert len(list(loader)) == len(loader) > 0
+
+
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_the_end_of_an_epoch_is_the_beginning_of_the_next(drop_last: bool) -> None:
     data = samples()
@@ -404,12 +483,9 @@ def test_no_thread_outlives_its_iterator(monkeypatch: pytest.MonkeyPatch) -> Non
     del abandoned
     assert not threads()
 
-    def fail(*_: object) -> None:
-        raise DatabaseError(["broken"])
-
     loop = iter(batches(data, 1, prefetch=0, workers=1))
     next(loop)
-    monkeypatch.setattr(Samples, "arrays", fail)
+    monkeypatch.setattr(Samples, "arrays", _broken)
     with pytest.raises(DatabaseError, match="broken"):
         list(loop)
     assert not threads()
@@ -444,7 +520,49 @@ def test_ctrl_c_ends_a_loop() -> None:
     assert time.monotonic() - began < 30
 
 
+def test_a_kept_copy_needs_no_network() -> None:
+    address = "https://example.invalid/database.tar.gz"
+    kept = download_path(address)
+    assert kept is not None
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(SMALL_DATABASE.read_bytes())
+    found = Samples(address, download=False)
+    for array, same in zip(found.arrays([0, 1]), samples().arrays([0, 1]), strict=True):
+        assert np.array_equal(array, same)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks for rights to make links")
+def test_a_linked_table_names_photographs_beside_the_link(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    written = write_table(
+        tmp_path / "photographs" / "labels.csv", SMALL_DATABASE, allow_incomplete=True
+    )
+    elsewhere = tmp_path / "elsewhere"
+    written.path.rename(elsewhere)
+    written.path.symlink_to(elsewhere)
+    found = Samples(written.path, protocol="unknown", fold=5)
+    assert len(found) == len(samples(protocol="unknown", fold=5))
+    assert pickle.loads(pickle.dumps(found)).arrays([0])[0].shape == (1, 3, 84, 84)
+
+
+def test_only_the_fold_that_is_asked_for_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def divided(name: str, test: Any) -> protocols.Fold:
+        made.append(name)
+        return original(name, test)
+
+    original = protocols._divided
+    monkeypatch.setattr(protocols, "_divided", divided)
+    samples(protocol="unknown", fold=5)
+    assert made == ["unknown:5"]
+
+
 def test_samples_refuse_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="workers"):
+        samples().arrays([0], workers=2**62)
+    with pytest.raises(TypeError, match="integer"):
+        batches(samples(), 3, workers=None)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="not downloaded"):
         Samples("https://example.invalid/database.tar.gz", download=False)
     with pytest.raises(ValueError, match="split"):

@@ -76,10 +76,11 @@ class Samples:
                 all that the recipe draws: an epoch is a pass. Of the recipe only `size` is used.
             form: Form of the images; None for uint8, RGB, CHW.
             target: Form of the labels, see `encode`.
-            seed: Seed of the draws, and of the protocol `random5`.
+            seed: Seed of the draws, 0 to 2**64 - 1, and of the protocol `random5`, to 2**32 - 1.
             store: Whether decoded pixels are kept in the cache folder, 926 MB for the published
                 database. If not, each process reads the database and decodes what it needs.
-            download: Whether the database may be downloaded if there is no local copy.
+            download: Whether the database may be downloaded, if there is no local copy, or a newer
+                one at the address. If not, the network is not used.
 
         Raises:
             DatabaseError: The database is malformed or damaged, or its face boxes allow no crops.
@@ -211,12 +212,17 @@ def _found(root: str | os.PathLike[str] | None, *, download: bool) -> Path | Tab
     from headpose_fast.sources.finding import download_path
 
     kept = download_path(root)
-    if kept is not None and not kept.is_file() and not download:
+    if kept is None or download:
+        found = find_database(root)
+    elif kept.is_file():
+        found = kept
+    else:
         raise FileNotFoundError(
             f"{root or 'the published database'}: no local copy, and not downloaded"
         )
-    found = find_database(root)
     # Other processes may have another current folder.
     return (
-        replace(found, path=Path(found).resolve()) if isinstance(found, Table) else found.resolve()
+        replace(found, path=Path(found).absolute())
+        if isinstance(found, Table)
+        else found.absolute()
     )

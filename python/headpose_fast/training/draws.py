@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,13 +47,19 @@ class Draws(NamedTuple):
         )
 
 
+def whole_numbers(numbers: ArrayLike, name: str) -> NDArray[Any]:
+    """Return an array (numbers,) of whole numbers. Raises TypeError, which names it, for others."""
+    array = np.asarray(numbers)
+    if array.size == 0 and array.ndim == 1:
+        return array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise TypeError(f"{name} must be a sequence of whole numbers of 64 bits")
+    return array
+
+
 def keys_of(keys: ArrayLike) -> NDArray[np.uint64]:
     """Return keys as uint64 (keys,). Raises TypeError or ValueError if they are not keys."""
-    array = np.asarray(keys)
-    if array.size == 0:
-        array = array.astype(np.uint64)
-    if array.ndim != 1 or array.dtype.kind not in "ui":
-        raise TypeError("keys must be a sequence of whole numbers")
+    array = whole_numbers(keys, "keys")
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise ValueError("keys must not be negative")
     return np.ascontiguousarray(array, np.uint64)
@@ -81,8 +87,8 @@ def draw(
 
     Raises:
         DatabaseError: Face boxes are empty, extend beyond the picture, or allow no such crop.
-        ValueError: There are no photographs, or the seed or a key is out of range.
-        TypeError: Keys are not whole numbers.
+        ValueError: There are no photographs, a key is negative, or the seed is out of range.
+        TypeError: Keys are not whole numbers below 2**64.
 
     """
     if not photographs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -43,11 +45,12 @@ def folds(
             `known`: two folds, each tests on one series of every person. `unknown`: as many folds
             as people, each tests on one. `random5`: five folds of photographs at random; the same
             people are on both sides, so its scores say little about new faces.
-        seed: Seed of `random5`.
+        seed: Seed of `random5`, 0 to 2**32 - 1.
 
     Raises:
         DatabaseError: The protocol is `deeplens`, and the table has no column `split`.
-        ValueError: The protocol is unknown, or a part of a fold would be empty.
+        ValueError: The protocol is unknown, a part of a fold would be empty, or the seed is out of
+            range.
 
     """
     if not isinstance(database, Database):
@@ -67,26 +70,8 @@ def folds_of(
     columns: Columns, split: NDArray[np.bool_] | None, protocol: Protocol, seed: int
 ) -> tuple[Fold, ...]:
     """Divide photographs as `folds` does; `split` is the column of a table, see `column_split`."""
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
-    if protocol == "deeplens":
-        tests = {"deeplens": np.isin(columns.persons, TEST_PERSONS) if split is None else split}
-    elif protocol == "known":
-        tests = {f"known:{series}": columns.series == series for series in (1, 2)}
-    elif protocol == "unknown":
-        people = np.unique(columns.persons).tolist()
-        tests = {f"unknown:{person}": columns.persons == person for person in people}
-    else:
-        # The order of the legacy generator is fixed for all versions of NumPy.
-        order = np.random.RandomState(seed).permutation(len(columns.persons))
-        tests = {f"random5:{k + 1}": order % _FOLDS == k for k in range(_FOLDS)}
-    for name, test in tests.items():
-        if test.all() or not test.any():
-            side = "train" if test.all() else "test"
-            raise ValueError(f"{name}: there are no photographs to {side} on")
-    return tuple(
-        Fold(name, np.flatnonzero(~test), np.flatnonzero(test)) for name, test in tests.items()
-    )
+    tests = _tests(columns, split, protocol, seed)
+    return tuple(_divided(name, test()) for name, test in tests.items())
 
 
 def fold_of(
@@ -100,9 +85,38 @@ def fold_of(
 
     Raises ValueError if there is no such fold.
     """
-    there = {found.name: found for found in folds_of(columns, split, protocol, seed)}
+    tests = _tests(columns, split, protocol, seed)
     name = protocol if fold is None else f"{protocol}:{fold}"
-    if name not in there:
-        known = ", ".join(found.partition(":")[2] or "None" for found in there)
+    if name not in tests:
+        known = ", ".join(found.partition(":")[2] or "None" for found in tests)
         raise ValueError(f"fold of {protocol} must be one of {known}, not {fold!r}")
-    return there[name]
+    return _divided(name, tests[name]())
+
+
+def _tests(
+    columns: Columns, split: NDArray[np.bool_] | None, protocol: Protocol, seed: int
+) -> dict[str, Callable[[], NDArray[np.bool_]]]:
+    """Return what makes the mask of the photographs to test on, by the name of each fold.
+
+    A large table may have many people: nothing is made that is not asked for.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
+    if protocol == "deeplens":
+        tested = np.isin(columns.persons, TEST_PERSONS) if split is None else split
+        return {"deeplens": lambda: tested}
+    if protocol == "known":
+        return {f"known:{k}": partial(np.equal, columns.series, k) for k in (1, 2)}
+    if protocol == "unknown":
+        people = np.unique(columns.persons).tolist()
+        return {f"unknown:{k}": partial(np.equal, columns.persons, k) for k in people}
+    # The order of the legacy generator is fixed for all versions of NumPy.
+    order = np.random.RandomState(seed).permutation(len(columns.persons)) % _FOLDS
+    return {f"random5:{k + 1}": partial(np.equal, order, k) for k in range(_FOLDS)}
+
+
+def _divided(name: str, test: NDArray[np.bool_]) -> Fold:
+    if test.all() or not test.any():
+        side = "train" if test.all() else "test"
+        raise ValueError(f"{name}: there are no photographs to {side} on")
+    return Fold(name, np.flatnonzero(~test), np.flatnonzero(test))

@@ -51,12 +51,11 @@ class Recipe:
             ("margin", self.margin),
             ("gain", self.gain),
             ("offset", self.offset),
-            ("mirror", (0.0, self.mirror)),
-            ("grey", (0.0, self.grey)),
         ):
             if not -math.inf < least <= most < math.inf:
                 raise ValueError(f"{name} must be finite, and its minimum not above its maximum")
-        if max(self.mirror, self.grey) > 1:
+        # Comparisons with NaN are false.
+        if not (0 <= self.mirror <= 1 and 0 <= self.grey <= 1):
             raise ValueError("mirror and grey are probabilities, 0 to 1")
         if self.margin[0] < 0 or not all(0 <= side < math.inf for side in self.sides):
             raise ValueError("margin and sides must not be negative")

@@ -13,7 +13,7 @@ from headpose_fast import _core
 from headpose_fast.database.photographs import Photograph, files_of
 from headpose_fast.errors import DatabaseError
 from headpose_fast.samples.options import require_workers
-from headpose_fast.training.draws import Draws
+from headpose_fast.training.draws import Draws, whole_numbers
 from headpose_fast.training.pixels import PixelStore
 
 DType = Literal["uint8", "float32"]
@@ -117,13 +117,12 @@ def render_batch(
     Raises:
         DatabaseError: Photographs are damaged or not usable JPEGs, or crops extend beyond them.
         IndexError: An index is out of range.
-        TypeError: `out` is not an array of its dtype.
+        TypeError: `out` is not an array of its dtype, or indices are not whole numbers.
         ValueError: `out` has another shape, or is not contiguous or not writable, or an option is
             out of range.
 
     """
     form = Form(dtype, channels, layout, mean, std)
-    require_workers(workers)
     return render_form(source, indices, draws, out, form, workers)
 
 
@@ -136,11 +135,16 @@ def render_form(
     workers: int | None,
 ) -> Batch:
     """Render as `render_batch` does, in a form that was checked."""
-    photographs = np.ascontiguousarray(indices, np.int64)
+    require_workers(workers)
+    photographs = np.ascontiguousarray(whole_numbers(indices, "indices"), np.int64)
     count = len(source)
     if len(photographs) and not 0 <= photographs.min() <= photographs.max() < count:
         raise IndexError(f"indices must be 0 to {count - 1}")
     width, height = draws.size
+    if min(width, height) < 1:
+        raise ValueError(f"the size of samples must be at least 1 x 1, not {width} x {height}")
+    # The core reads crops row by row.
+    draws = draws._replace(crops=np.ascontiguousarray(draws.crops))
     shape = form.shape(len(draws.crops), draws.size)
     if out is None:
         out = np.empty(shape, form.dtype)
