@@ -125,7 +125,7 @@ pub fn render_batch<P: Pictures + ?Sized>(
     let mut items: Vec<Item> = items.map(|(i, (wanted, out))| (i, *wanted, out)).collect();
     // Samples of one photograph follow each other, so that it is decoded once.
     items.sort_by_key(|(_, wanted, _)| wanted.photograph);
-    let share = items.len().div_ceil(workers.max(1) * SHARES).max(1);
+    let share = items.len().div_ceil(workers.max(1).saturating_mul(SHARES)).max(1);
     let mut shares = Vec::new();
     while !items.is_empty() {
         let rest = items.split_off(share.min(items.len()));

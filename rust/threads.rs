@@ -144,8 +144,7 @@ impl Drop for Stop<'_> {
 
 /// Makes a result for each number below `items` on `workers` threads, each with its own `worker()`,
 /// and hands them to `consume` on this thread, in order. Few of them are in memory at once.
-/// `Break` from `consume`, or from `keep_going`, which is called when 50 ms pass without a result,
-/// ends it.
+/// `Break` from `consume`, or from `keep_going`, which is called about every 50 ms, ends it.
 ///
 /// # Errors
 /// The system's error if it cannot start any thread.
@@ -180,12 +179,16 @@ pub fn in_order<T: Send, W: FnMut(usize) -> T>(
         drop(sender);
         let mut waiting = BTreeMap::new();
         let (mut next, mut flow) = (0, ControlFlow::Continue(()));
+        let mut asked = Instant::now();
         loop {
             match results.recv_timeout(POLL) {
                 Ok((i, result)) => drop(waiting.insert(i, result)),
-                Err(RecvTimeoutError::Timeout) if flow.is_continue() => flow = keep_going(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if flow.is_continue() && asked.elapsed() >= POLL {
+                asked = Instant::now();
+                flow = keep_going();
             }
             while flow.is_continue()
                 && let Some(result) = waiting.remove(&next)

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use headpose_fast::compressed::{Piece, Pieces, compare_all, compress, compress_all, expand};
 use headpose_fast::crops::Crop;
@@ -123,6 +125,20 @@ fn a_break_ends_it_and_bad_photographs_do_not() {
         .unwrap();
         assert_eq!(outcomes, ["made", "no JPEG", "outside", "made"][..4.min(stop + 1)]);
     }
+}
+
+#[test]
+fn whether_to_go_on_is_asked_while_results_come_too() {
+    let (jpegs, parts) = (vec![jpeg(); 200], vec![all(64, 40); 200]);
+    let mut consumed = 0;
+    let stop = || ControlFlow::Break(());
+    compress_all(&jpegs, &parts, 2, stop, |_, _| {
+        thread::sleep(Duration::from_millis(2));
+        consumed += 1;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!((1..150).contains(&consumed), "{consumed}");
 }
 
 #[test]

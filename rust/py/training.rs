@@ -61,20 +61,20 @@ pub fn draw(
     let recipe = recipe.check()?;
     let (frames, keys) = (frames.try_readonly()?, keys.try_readonly()?);
     let (frames, keys) = (frames.as_slice()?, keys.as_slice()?);
-    let frames: Vec<_> = frames.chunks_exact(6).collect();
+    let photographs = frames.len() / 6;
     let (mut crops, mut mirrored) = (out.crops.try_readwrite()?, out.mirrored.try_readwrite()?);
     let (mut grey, mut gain) = (out.grey.try_readwrite()?, out.gain.try_readwrite()?);
     let mut offset = out.offset.try_readwrite()?;
     let (crops, mirrored) = (crops.as_slice_mut()?, mirrored.as_slice_mut()?);
     let (grey, gain, offset) = (grey.as_slice_mut()?, gain.as_slice_mut()?, offset.as_slice_mut()?);
     let lengths = [crops.len() / 4, mirrored.len(), grey.len(), gain.len(), offset.len()];
-    if frames.is_empty() || lengths != [keys.len(); 5] {
+    if photographs == 0 || lengths != [keys.len(); 5] {
         return Err(PyValueError::new_err("frames, keys and out do not belong together"));
     }
     let mut bad = Vec::new();
     for (i, &key) in keys.iter().enumerate() {
-        let photograph = (key % frames.len() as u64) as usize;
-        match recipe.draw(&frame(frames[photograph]), seed, key) {
+        let photograph = (key % photographs as u64) as usize;
+        match recipe.draw(&frame(&frames[6 * photograph..][..6]), seed, key) {
             Ok((Crop { x, y, w, h }, look)) => {
                 crops[4 * i..][..4].copy_from_slice(&[x, y, w, h]);
                 (mirrored[i], grey[i]) = (look.mirrored, look.grey);
