@@ -135,8 +135,9 @@ class Network:
         #: Seconds from then on in which all connections are reset.
         self.outage = 0.0
         self._back_at = 0.0
-        #: Of so many pieces of large answers, one is cut short.
+        #: Of so many pieces of large answers, one is cut short; in an orderly way, or reset.
         self.cut_every: int | None = None
+        self.orderly = False
         self._pieces = 0
         #: After so many of them nothing moves any more.
         self.stall_at: int | None = None
@@ -196,7 +197,10 @@ class Network:
                     if self._pieces % self.cut_every == 0:
                         self.cuts += 1
                         client.sendall(data[:-100])
-                        reset(client)
+                        if self.orderly:
+                            client.shutdown(socket.SHUT_WR)
+                        else:
+                            reset(client)
                         break
                 client.sendall(data)
             client.close()

@@ -179,6 +179,7 @@ def test_all_bad_rows_are_named_at_once(folder: Path) -> None:
     assert [problem.split(": ")[1:] for problem in caught.value.problems] == [
         ["line 3", "tilt is 'x', not a finite number"],
         ["line 3", "pan is 'y', not a finite number"],
+        ["line 4", "c.jpg", "No such file or directory"],
         ["line 5", "split is 'z', neither train nor test"],
     ]
 
@@ -310,6 +311,11 @@ def test_columns_of_other_names(folder: Path) -> None:
     options = ["--columns", "yaw=deg=pan", "--columns", "Datei=photograph", "--quiet"]
     assert main(["--input", str(own), *options, "--output", str(folder / "a.pkl")]) == 0
     assert main(["verify", str(folder / "a.pkl"), "--input", str(own), *options]) == 0
+    # Renaming one of two columns whose names are swapped would read the other twice.
+    with pytest.raises(DatabaseError, match="column 'pan' cannot be tilt and pan"):
+        open_database(Table(table, {"tilt": "pan"}))
+    swapped = open_database(Table(table, {"tilt": "pan", "pan": "tilt"}))
+    assert [(p.tilt, p.pan) for p in swapped] == [(p.pan, p.tilt) for p in open_database(table)]
     with pytest.raises(DatabaseError, match="no column roll, which --columns names"):
         open_database(Table(table, {"person": "roll"}))
     with pytest.raises(ValueError, match="no column roll, only photograph"):

@@ -63,6 +63,8 @@ _Found = TypeVar("_Found")
 
 def _each(fetch: Callable[[_Wanted], _Found], wanted: Sequence[_Wanted]) -> list[_Found | Failure]:
     """Fetch all in threads; none is begun once the caller is stopped."""
+    if not wanted:
+        return []
     from botocore.exceptions import BotoCoreError, ClientError
 
     def fetched(one: _Wanted) -> _Found | Failure:
@@ -71,7 +73,7 @@ def _each(fetch: Callable[[_Wanted], _Found], wanted: Sequence[_Wanted]) -> list
         except (BotoCoreError, ClientError, OSError, ValueError) as error:
             return Failure(_reason(error))
 
-    threads = ThreadPoolExecutor(min(_THREADS, max(1, len(wanted))), "headpose-fast")
+    threads = ThreadPoolExecutor(min(_THREADS, len(wanted)), "headpose-fast")
     try:
         return list(threads.map(fetched, wanted))
     finally:
@@ -116,7 +118,12 @@ def _got(most: int, **request: str) -> tuple[dict[str, Any], bytes]:
         got = client.get_object(**request)
         left -= 1
         try:
-            return got, got["Body"].read(most)
+            content = got["Body"].read(most)
+            expected = min(most, got.get("ContentLength", 0))
+            # Asked for so many bytes, it does not notice an orderly end before them.
+            if len(content) < expected:
+                raise IncompleteReadError(actual_bytes=len(content), expected_bytes=expected)
+            return got, content
         except (HTTPClientError, IncompleteReadError):
             if left <= 0:
                 raise

@@ -229,7 +229,7 @@ def stretches(photographs: Sequence[Photograph]) -> Iterator[tuple[slice, list[J
     """
     ends = [len(photographs)]
     if isinstance(photographs, Rows) and any(map(is_object, photographs.names)):
-        ends = _ends(photographs.lengths.tolist())
+        ends = fetch_ends(photographs.lengths.tolist())
     first = 0
     for end in ends:
         yield slice(first, end), files_of(photographs[first:end])
@@ -242,7 +242,7 @@ def _places(photographs: Sequence[Photograph]) -> list[JpegFile]:
     return [photograph.file for photograph in photographs]
 
 
-def _ends(lengths: Sequence[int]) -> list[int]:
+def fetch_ends(lengths: Sequence[int]) -> list[int]:
     """Divide files of some lengths into stretches, and return where each ends."""
     ends, first, total = [], 0, 0
     for i, length in enumerate(lengths):

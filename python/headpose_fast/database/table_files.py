@@ -131,6 +131,13 @@ def _wanted(path: Path, header: Sequence[str], own: Mapping[str, str]) -> dict[s
         for column in theirs.values()
         if header.count(column) > 1
     ]
+    for column in set(own.values()):
+        names = [name for name in theirs if theirs[name] == column]
+        if len(names) > 1:
+            problems.append(
+                f"{path}: column {column!r} cannot be {' and '.join(names)}: "
+                "name each column once with --columns OWN=OURS"
+            )
     if absent:
         problems.append(
             f"{path}: it has no column {', '.join(absent)} (if it has another name, "

@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from headpose_fast import _core
 from headpose_fast.database.columns import Columns
 from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
-from headpose_fast.database.objects import Failure, is_object, starts
-from headpose_fast.database.photographs import Place, Rows
+from headpose_fast.database.objects import Failure, Start, is_object, starts
+from headpose_fast.database.photographs import Place, Rows, fetch_ends
 from headpose_fast.database.table_files import OPTIONAL, REQUIRED, read_csv, read_parquet
 from headpose_fast.errors import DatabaseError
 
@@ -113,7 +114,8 @@ class _Reader:
 
     def __init__(self, path: Path, unit: str, absolute_paths: bool, limits: Limits) -> None:
         self.path, self.folder = path, path.parent
-        self.problems: list[str] = []
+        #: Lines, and what is wrong with them.
+        self.problems: list[tuple[int, str]] = []
         self._unit, self._absolute_paths, self._limits = unit, absolute_paths, limits
         self._names: list[str] = []
         self._lengths: list[NDArray[np.int64]] = []
@@ -122,7 +124,6 @@ class _Reader:
 
     def add(self, lines: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
         """Check rows, which end on these lines, and keep them."""
-        before = len(self.problems)
         count = len(columns["photograph"])
         values = np.zeros((count, 11))
         for column, name in zip((0, 1, 2, 3, 4, 7, 8, 9, 10), _IN_ORDER, strict=True):
@@ -131,8 +132,6 @@ class _Reader:
         names = [self._name(lines[i], name) for i, name in enumerate(columns["photograph"])]
         if "split" in columns:
             self._tested.append(self._split(lines, columns["split"]))
-        if len(self.problems) > before:
-            return
         for first in range(0, count, _OPENED_TOGETHER):
             some = slice(first, first + _OPENED_TOGETHER)
             values[some, 5:7], lengths = self._sizes(lines[some], names[some])
@@ -142,7 +141,7 @@ class _Reader:
 
     def bad(self, line: int, problem: str) -> None:
         """Note what is wrong with a row."""
-        self.problems.append(f"{self.path}: {self._unit} {line}: {problem}")
+        self.problems.append((line, problem))
 
     def _numbers(
         self, lines: Sequence[int], name: str, given: Sequence[Any]
@@ -172,7 +171,8 @@ class _Reader:
         return values + 0.0
 
     def _name(self, line: int, name: Any) -> str:  # noqa: ANN401 (of a file of anyone)
-        """Return the path of a photograph, which must be one that is allowed."""
+        """Return the path of a photograph; nothing if it is none, or is not allowed."""
+        before = len(self.problems)
         if not isinstance(name, str) or not name or "\0" in name or len(name) > _LONGEST:
             self.bad(line, f"photograph is {_shown(name)}, not a path")
         elif not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
@@ -186,7 +186,7 @@ class _Reader:
                     line,
                     f"{_shown(name)} is outside the table's folder, which --absolute-paths allows",
                 )
-        return name if isinstance(name, str) else ""
+        return str(name) if len(self.problems) == before else ""
 
     def _split(self, lines: Sequence[int], texts: Sequence[Any]) -> NDArray[np.bool_]:
         for i, text in enumerate(texts):
@@ -198,62 +198,97 @@ class _Reader:
         self, lines: Sequence[int], names: Sequence[str]
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Read the size of each picture in pixels, and of its file in bytes."""
-        folder = str(self.folder)
-        lengths = np.zeros(len(names), np.int64)
-        files: list[bytes | Place] = [b""] * len(names)
-        bad: dict[int, str] = {}
-        objects = [i for i, name in enumerate(names) if is_object(name)]
-        for i, start in zip(objects, self._starts([names[i] for i in objects]), strict=True):
-            if isinstance(start, Failure):
-                bad[i] = start.reason
-            else:
-                files[i], lengths[i] = start
-        for i in sorted(set(range(len(names))).difference(objects)):
-            path = os.path.join(folder, names[i])  # noqa: PTH118 (it is one of a million)
-            try:
-                status = os.stat(path)  # noqa: PTH116 (the same)
-            except (OSError, ValueError) as error:
-                bad[i] = getattr(error, "strerror", None) or str(error)
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                bad[i] = "not a file"
-            lengths[i] = status.st_size
-            files[i] = Place(path, 0, status.st_size)
-        most = self._limits.photograph_bytes
-        bad |= {
-            int(i): f"more than the {most} bytes allowed" for i in np.flatnonzero(lengths > most)
-        }
-        for i in bad:
-            files[i] = b""
+        files, lengths, bad = self._files(names)
         sizes = np.zeros((len(names), 2), np.uint32)
-        failures = _core.jpeg_sizes(files, self._limits.photograph_pixels, sizes, None)
-        for i, reason in sorted((dict(failures) | bad).items()):
-            self.bad(lines[i], f"{names[i]}: {reason}")
+        unread = self._read_sizes(files, sizes)
+        # Some objects have more before their picture than was fetched.
+        longer = [
+            i
+            for i in unread
+            if i not in bad and isinstance(files[i], bytes) and len(files[i]) < lengths[i]
+        ]
+        for i in longer:
+            del unread[i]
+        bad = unread | bad | self._sizes_of_objects(names, longer, lengths, sizes)
+        for i, reason in sorted(bad.items()):
+            # What is wrong with a name was said.
+            if names[i]:
+                self.bad(lines[i], f"{names[i]}: {reason}")
         return sizes, lengths
 
-    def _starts(self, addresses: Sequence[str]) -> list[tuple[bytes, int] | Failure]:
-        """Fetch the headers of objects."""
-        if not addresses:
-            return []
-        found: list[tuple[bytes, int] | Failure] = list(starts(addresses, _HEADER_BYTES))
+    def _files(
+        self, names: Sequence[str]
+    ) -> tuple[list[bytes | Place], NDArray[np.int64], dict[int, str]]:
+        """Return the photographs' files, of objects the beginnings; bytes; and what failed."""
+        files: list[bytes | Place] = [b""] * len(names)
+        lengths = np.zeros(len(names), np.int64)
+        objects = [i for i, name in enumerate(names) if is_object(name)]
+        found = starts([names[i] for i in objects], _HEADER_BYTES)
+        begun = dict(zip(objects, found, strict=True))
+        bad: dict[int, str] = {}
         most = self._limits.photograph_bytes
-        again = []
-        for i, start in enumerate(found):
-            # Some have more before their picture.
-            if (
-                not isinstance(start, Failure)
-                and len(start[0]) < start[1] <= most
-                and not _has_header(start[0], self._limits)
-            ):
-                again.append(i)
-        for i, whole in zip(again, starts([addresses[i] for i in again], most), strict=True):
-            found[i] = whole
-        return found
+        for i, name in enumerate(names):
+            one = begun[i] if i in begun else self._place(name)
+            if isinstance(one, Failure):
+                bad[i] = one.reason
+                continue
+            lengths[i] = one.length
+            if one.length > most:
+                bad[i] = f"more than the {most} bytes allowed"
+            else:
+                files[i] = one.content if isinstance(one, Start) else one
+        return files, lengths, bad
+
+    def _place(self, name: str) -> Place | Failure:
+        """Return where a file is, and its length."""
+        # `pathlib` would take a second for a million.
+        path = os.path.join(self.folder, name)  # noqa: PTH118
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except (OSError, ValueError) as error:
+            return Failure(getattr(error, "strerror", None) or str(error))
+        if not stat.S_ISREG(status.st_mode):
+            return Failure("not a file")
+        return Place(path, 0, status.st_size)
+
+    def _read_sizes(
+        self, files: Sequence[bytes | Place], sizes: NDArray[np.uint32]
+    ) -> dict[int, str]:
+        """Read the size of each picture; return why that failed."""
+        return dict(_core.jpeg_sizes(files, self._limits.photograph_pixels, sizes, None))
+
+    def _sizes_of_objects(
+        self,
+        names: Sequence[str],
+        wanted: Sequence[int],
+        lengths: NDArray[np.int64],
+        sizes: NDArray[np.uint32],
+    ) -> dict[int, str]:
+        """Fetch whole objects, some at a time, and read the sizes of their pictures."""
+        bad = {}
+        first = 0
+        for end in fetch_ends(lengths[wanted].tolist()):
+            some = wanted[first:end]
+            found = starts([names[i] for i in some], self._limits.photograph_bytes)
+            own = np.zeros((len(some), 2), np.uint32)
+            files = [b"" if isinstance(one, Failure) else one.content for one in found]
+            unread = self._read_sizes(files, own)
+            sizes[some] = own
+            for i, one in enumerate(found):
+                if isinstance(one, Failure):
+                    bad[some[i]] = one.reason
+                elif i in unread:
+                    bad[some[i]] = unread[i]
+            first = end
+        return bad
 
     def rows(self) -> Rows:
         """Return the rows, all of which must be good."""
         if self.problems:
-            raise DatabaseError(self.problems)
+            in_order = sorted(self.problems, key=itemgetter(0))
+            raise DatabaseError(
+                [f"{self.path}: {self._unit} {line}: {problem}" for line, problem in in_order]
+            )
         if not self._names:
             raise DatabaseError([f"{self.path}: it has no rows"])
         return Rows(
@@ -284,12 +319,6 @@ def _converted(given: Sequence[Any]) -> NDArray[np.float64] | None:
 def _leaves(name: str) -> bool:
     """Whether a relative path leads out of the folder that it begins in."""
     return posixpath.normpath(name.replace(os.sep, "/")).split("/")[0] == ".."
-
-
-def _has_header(start: bytes, limits: Limits) -> bool:
-    """Whether the size of a picture can be read from the beginning of its file."""
-    size = np.zeros((1, 2), np.uint32)
-    return not _core.jpeg_sizes([start], limits.photograph_pixels, size, None)
 
 
 def _shown(text: object) -> str:
