@@ -167,6 +167,36 @@ def test_the_index_is_written_last_and_that_of_another_job_is_dropped_first(
     assert inspect(index).options["seed"] == 9  # type: ignore[index]
 
 
+def test_what_lists_no_shard_of_a_job_stays_until_its_index_is_written(tmp_path: Path) -> None:
+    def failing(done: int, total: int) -> None:  # noqa: ARG001
+        raise RuntimeError("enough")
+
+    notes = tmp_path / "of.json"
+    notes.write_text("mine")
+    with pytest.raises(RuntimeError, match="enough"):
+        make(notes, 4, progress=failing)
+    assert notes.read_text() == "mine"
+    assert make(notes, 4).replaced
+    with pytest.raises(RuntimeError, match="enough"):
+        make(notes, 2, seed=9, progress=failing)
+    assert len(load(notes).trn_im) > 0
+    assert make(notes, 2, seed=9).replaced
+
+
+def test_shards_that_another_run_replaced_are_not_listed(tmp_path: Path) -> None:
+    other = files_of(make(tmp_path / "other.json", 2, seed=1).path)[0]
+    victim = tmp_path / "of-00000-of-00002.pkl"
+
+    def replacing(done: int, total: int) -> None:
+        if done == total:
+            shutil.copy(other, victim)
+
+    with pytest.raises(OSError, match=r"of-00000-of-00002.*another run"):
+        make(tmp_path / "of.json", 2, progress=replacing)
+    assert not (tmp_path / "of.json").exists()
+    assert make(tmp_path / "of.json", 2).shards_found == 1
+
+
 def test_what_is_not_of_this_run_stays(tmp_path: Path) -> None:
     four = files_of(make(tmp_path / "of.json", 4).path)
     stranger = tmp_path / "of-notes.txt"
@@ -235,6 +265,10 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it-00001-of-00002"):
         make(tmp_path / "it.json", 2)
     assert not (tmp_path / "it.json").exists()
+    for name in ("a:b.json", "a\\b.json", "a\nb.json"):
+        for place in (tmp_path / name, f"s3://bucket/{name}"):
+            with pytest.raises(ValueError, match=r"name of an index|unprintable"):
+                make(place, 2)  # type: ignore[arg-type]
     for address in ("s3://bucket/x.pkl", "s3://b", "s3://bucket//x"):
         with pytest.raises(ValueError, match="s3://"):
             make(address, 2)  # type: ignore[arg-type]
@@ -384,6 +418,15 @@ def test_a_view_of_what_has_changed_is_refused(tmp_path: Path) -> None:
     make(path, 2, num_data_aug=4)
     with pytest.raises(ValueError, match="no longer the bundle"):
         views.trn_im[0]
+    # Of the same size.
+    views = load(path, lazily=True)
+    views.trn_im[0]
+    later = load(path, lazily=True)
+    make(path, 2, num_data_aug=4, seed=9)
+    with pytest.raises(ValueError, match="not the shard that the index lists"):
+        views.trn_im[-1]
+    with pytest.raises(ValueError, match="no longer the bundle"):
+        later.trn_im[0]
     os.truncate(files_of(path)[1], 100)
     with pytest.raises(BundleError, match="of-00001-of-00002"):
         load(path, lazily=True)
@@ -423,7 +466,7 @@ def test_a_shard_of_another_job_is_found(tmp_path: Path) -> None:
     record = json.loads(path.read_bytes())
     record["shards"][1]["trailer_crc32"] = entry["trailer_crc32"]
     path.write_text(json.dumps(record))
-    with pytest.raises(BundleError, match=r"of-00001-of-00002.*another job or shard"):
+    with pytest.raises(BundleError, match=r"of-00001-of-00002.*not the shard that the index lists"):
         verify(path)
 
 

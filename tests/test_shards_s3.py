@@ -78,6 +78,16 @@ def test_a_bucket_gets_what_a_folder_gets(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.parametrize("index", ["", "of.json"])
+def test_a_folder_may_be_named_as_a_bundle_is(index: str, store: Store, temporary: Path) -> None:  # noqa: ARG001
+    address = f"s3://{store.bucket}/run.pkl/{index}"
+    prepared = prepare(SMALL_DATABASE, address, shards=2, **OPTIONS)
+    assert prepared.address == f"{address.removesuffix(index)}{prepared.path}"
+    stem = prepared.path.stem
+    shards = [f"run.pkl/{stem}-{i:05}-of-00002.pkl" for i in range(2)]
+    assert keys(store) == {*shards, f"run.pkl/{stem}.json"}
+
+
 def test_the_command(store: Store, temporary: Path, tmp_path: Path) -> None:
     job = (*SMALL, "--shards", "2", "--output", f"s3://{store.bucket}/data/")
     index = f"s3://{store.bucket}/data/HeadPoseData_trn_test_x15_py2.json"

@@ -23,7 +23,7 @@ class LazyArray:
 
     `array[5]` is a row, `array[3:9]` and `array[[7, 1, 7]]` (or a mask) are arrays of rows, all of
     them new float32 arrays in memory; `numpy.asarray(array)` reads all rows. Other axes are not
-    indexed. Threads may share it; they take turns. When it is pickled, only the path is; a process
+    indexed. Threads may share it; they take turns. When it is pickled, no rows are; a process
     that receives it, or is forked, opens the file again. The file stays open until none of the
     four arrays is in use.
     """
@@ -120,7 +120,8 @@ def view(path: Path, reader: Reader) -> LazyBundle:
     """
     if reader.counts is None:
         raise ValueError("a file of the original script has no fixed places: load all of it")
-    source = _Source(Path(os.path.abspath(path)), reader.counts)  # noqa: PTH100 (links stay)
+    place = Path(os.path.abspath(path))  # noqa: PTH100 (links stay)
+    source = _Source(place, reader.counts, _facts(reader))
     arrays = zip(Bundle._fields, reader.counts.shapes(), strict=True)
     return LazyBundle(*(LazyArray(source, name, shape) for name, shape in arrays))
 
@@ -128,18 +129,18 @@ def view(path: Path, reader: Reader) -> LazyBundle:
 class _Source:
     """A bundle that is opened when it is needed, once in each process."""
 
-    def __init__(self, path: Path, counts: Counts) -> None:
-        self.path, self._counts = path, counts
+    def __init__(self, path: Path, counts: Counts, facts: dict[str, Any]) -> None:
+        self.path, self._counts, self._facts = path, counts, facts
         self._opened: _Opened | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Source, (self.path, self._counts)
+        return _Source, (self.path, self._counts, self._facts)
 
     def rows(self, array: str, wanted: Sequence[int]) -> NDArray[np.float32]:
         opened = self._opened
         # A forked process would share the place in the file, and perhaps a lock that stays shut.
         if opened is None or opened.process != os.getpid():
-            opened = self._opened = _Opened(self.path, self._counts)
+            opened = self._opened = _Opened(self.path, self._counts, self._facts)
         with opened.lock, naming(self.path):
             return opened.reader.rows(array, wanted)
 
@@ -147,10 +148,15 @@ class _Source:
 class _Opened:
     """A bundle that this process has open, until nothing refers to it."""
 
-    def __init__(self, path: Path, counts: Counts) -> None:
+    def __init__(self, path: Path, counts: Counts, facts: dict[str, Any]) -> None:
         self.process, self.lock = os.getpid(), threading.Lock()
         # It closes the file when it is collected.
         self._stack = ExitStack()
         self.reader = self._stack.enter_context(reading(path))
-        if self.reader.counts != counts:
+        if self.reader.counts != counts or _facts(self.reader) != facts:
             raise ValueError(f"{path}: no longer the bundle that was loaded")
+
+
+def _facts(reader: Reader) -> dict[str, Any]:
+    """Return what a bundle's trailer says of its job, from which all samples follow."""
+    return {name: fact for name, fact in (reader.trailer or {}).items() if name != "arrays"}

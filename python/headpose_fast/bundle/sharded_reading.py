@@ -31,8 +31,8 @@ _Open = Callable[[Path, IO[bytes]], Any]
 class ShardedReader(AbstractContextManager["ShardedReader"]):
     """Reads the shards of an index; its errors name the shard's file.
 
-    Each shard is compared with its layout when it is first needed. Of those that were, only some
-    are kept open.
+    Each shard is compared with its layout and its job when it is first needed. Of those that were,
+    only some are kept open.
     """
 
     def __init__(self, path: Path, file: IO[bytes], open_shard: _Open) -> None:
@@ -95,9 +95,15 @@ class ShardedReader(AbstractContextManager["ShardedReader"]):
     def _compared(self, number: int, file: IO[bytes]) -> _Reader:
         reader = self._open_shard(self._path(number), file)
         same = reader.kind == self.kind and reader.counts == self.index.counts_of(number)
-        if isinstance(reader, OriginalReader) or not same:
+        if isinstance(reader, OriginalReader) or not same or not self._is_own(number, reader):
             raise ValueError("not the shard that the index lists")
         return reader  # type: ignore[no-any-return]
+
+    def _is_own(self, number: int, reader: _Reader) -> bool:
+        """Whether a shard's trailer is of the index's job."""
+        expected = {**self.index.recorded, "shard": [number, len(self.index.shards)]}
+        trailer = reader.trailer or {}
+        return all(trailer.get(name) == fact for name, fact in expected.items())
 
     def load(self, *, mmap: bool) -> Bundle:
         """Read all arrays into memory, shard by shard."""
@@ -152,15 +158,9 @@ class ShardedReader(AbstractContextManager["ShardedReader"]):
 
     def damaged(self, workers: int | None) -> Iterator[str]:
         """Name the places whose bytes do not have their checksums."""
-        count = len(self.index.shards)
         for number, shard in enumerate(self.index.shards):
             with naming(self._path(number)):
-                reader = self._shard(number)
-                expected = {**self.index.recorded, "shard": [number, count]}
-                trailer = reader.trailer or {}
-                if any(trailer.get(name) != value for name, value in expected.items()):
-                    raise ValueError("its trailer is that of another job or shard")
-                for place in reader.damaged(workers):
+                for place in self._shard(number).damaged(workers):
                     yield f"{shard.file}: {place}"
 
     def differing(self, job: Job, workers: int | None) -> Iterator[str]:

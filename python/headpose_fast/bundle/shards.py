@@ -159,7 +159,7 @@ class Index:
         file = shard.file
         # So no file is listed twice, and none outside the folder.
         stem = file.removesuffix(numbered("", number, len(self.shards)))
-        if stem == file or not stem or not {"/", "\\", ":"}.isdisjoint(file):
+        if stem == file or not is_stem(stem):
             raise ValueError(f"{file!r} is not the name of shard {number} in its folder")
         counts = self.counts_of(number)
         if (counts.train, counts.test) != tuple(_whole(entry[part]["rows"]) for part in PREFIXES):
@@ -208,6 +208,11 @@ def new_index(
 ) -> Index:
     """Make the index of shards that this version wrote."""
     return Index(_core.__version__, kind, options, digest, photographs, tuple(shards))
+
+
+def is_stem(stem: str) -> bool:
+    """Whether names of shards can begin so, on any system."""
+    return bool(stem) and stem.isprintable() and {"/", "\\", ":"}.isdisjoint(stem)
 
 
 def numbered(stem: str, shard: int, shards: int) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from headpose_fast.bundle.shards import Shard
+from headpose_fast.bundle.shards import Index, Shard
 from headpose_fast.sharding.destinations import identity, identity_of_job
 from headpose_fast.sharding.planning import Plan, Task
 from headpose_fast.stores.addresses import Destination as Address
@@ -79,16 +79,20 @@ class Bucket:
             path.unlink()
 
     def before(self, plan: Plan) -> bool | None:
-        """Ask for the index, and what job it is of."""
+        """Ask for the index, and what job it is of; what says nothing of a job is none."""
         address = self._of(plan.name)
         self._objects.require_bucket(address)
         found = self._objects.found(address)
-        return None if found is None else found.metadata.get(_IDENTITY) == identity_of_job(plan)
+        if found is None:
+            return None
+        return found.metadata.get(_IDENTITY) in (None, identity_of_job(plan))
 
-    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:  # noqa: ARG002
+    def write_index(self, plan: Plan, index: Index, *, sync: bool) -> int:  # noqa: ARG002
         """Upload an index."""
+        content = index.content()
         self.file(plan.name).write_bytes(content)
         self._send(plan.name, {_IDENTITY: identity_of_job(plan)}, lambda: None)
+        return len(content)
 
     def drop_index(self, name: str) -> None:
         """Delete an index."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from headpose_fast.bundle.shards import is_stem
 from headpose_fast.output import require_writable
 from headpose_fast.sharding.destinations import Destination, Folder
 from headpose_fast.sharding.local import Local
@@ -20,9 +21,16 @@ def destination_for(output: str | os.PathLike[str] | None, name: str) -> tuple[D
             current folder.
         name: Of the index in a folder, without `.json`.
 
-    Raises OSError if nothing can be written there, ValueError for a malformed address.
+    Raises OSError if nothing can be written there, ValueError for a malformed address or name.
 
     """
+    place, index = _destination_for(output, name)
+    if not is_stem(Path(index).stem):
+        raise ValueError(f"{index!r} cannot be the name of an index: choose one of letters")
+    return place, index
+
+
+def _destination_for(output: str | os.PathLike[str] | None, name: str) -> tuple[Destination, str]:
     if isinstance(output, str) and output.startswith("s3://"):
         from headpose_fast.sharding.bucket import Bucket
 

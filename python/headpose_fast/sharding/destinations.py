@@ -33,10 +33,13 @@ class Destination(Protocol):
         """
 
     def before(self, plan: Plan) -> bool | None:
-        """Whether there is an index of a plan's job; None if there is nothing of that name."""
+        """Whether what has the index's name may stay until the index is written.
 
-    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:
-        """Write a plan's index, complete or not at all."""
+        Not if it lists shards that will be replaced. None if there is nothing of that name.
+        """
+
+    def write_index(self, plan: Plan, index: Index, *, sync: bool) -> int:
+        """Write a plan's index, complete or not at all; return its bytes."""
 
     def drop_index(self, name: str) -> None:
         """Delete an index, whose shards are about to be replaced."""
@@ -63,6 +66,8 @@ class Folder:
         """Read all of a file of that name, and compare its trailer and checksums."""
         path = self.path / task.name
         try:
+            # Before it is read, so that what is listed is never a file that came after.
+            shard = Shard.of(path, task.train, task.test)
             with reading(path) as reader:
                 trailer = reader.trailer
                 right = reader.counts == task.counts and trailer is not None
@@ -71,7 +76,7 @@ class Folder:
                     return None
         except (FileNotFoundError, BundleError):
             return None
-        return Shard.of(path, task.train, task.test)
+        return shard
 
     def file(self, name: str) -> Path:
         """Return the file's path. Raises OSError if it cannot be written there."""
@@ -82,7 +87,7 @@ class Folder:
         """Do nothing: it is in its place."""
 
     def before(self, plan: Plan) -> bool | None:
-        """Read an index that is there."""
+        """Read an index that is there; what is none lists nothing."""
         path = self.path / plan.name
         require_writable(path)
         try:
@@ -91,13 +96,24 @@ class Folder:
         except FileNotFoundError:
             return None
         except ValueError:
-            return False
-        return plan.index(found.shards) == found
+            return True
+        replaced = {plan.shard_name(i) for i in range(plan.shards)}
+        others = replaced.isdisjoint(shard.file for shard in found.shards)
+        return others or plan.index(found.shards) == found
 
-    def write_index(self, plan: Plan, content: bytes, *, sync: bool) -> None:
-        """Write an index, complete or not at all."""
+    def write_index(self, plan: Plan, index: Index, *, sync: bool) -> int:
+        """Write an index, complete or not at all.
+
+        Raises OSError if another run has replaced shards since.
+        """
+        try:
+            index.require_there(self.path)
+        except (FileNotFoundError, ValueError) as error:
+            raise OSError(f"{error}: another run has changed it; run this again") from None
+        content = index.content()
         with output_file(self.path / plan.name, len(content), sync=sync) as (_, file):
             write_all(file, content)
+        return len(content)
 
     def drop_index(self, name: str) -> None:
         """Delete an index."""

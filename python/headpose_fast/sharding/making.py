@@ -116,8 +116,8 @@ def write_shards(
             progress=lambda done: progress(done, samples),
         )
         made = sorted(run)
-        content = plan.index([each.shard for each in made]).content()
-        destination.write_index(plan, content, sync=sync)
+        index = plan.index([each.shard for each in made])
+        index_bytes = destination.write_index(plan, index, sync=sync)
     finally:
         destination.close()
     progress(samples, samples)
@@ -125,7 +125,7 @@ def write_shards(
     return Written(
         path=path,
         address=address,
-        size=sum(each.shard.bytes for each in made) + len(content),
+        size=sum(each.shard.bytes for each in made) + index_bytes,
         replaced=before is not None,
         found=sum(each.found for each in made),
         train=plan.train,

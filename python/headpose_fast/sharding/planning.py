@@ -137,8 +137,12 @@ class Plan:
             _stretch(self.test, shard, self.shards),
             self.train_states[:, shard],
             self.test_states[:, shard],
-            numbered(Path(self.name).stem, shard, self.shards),
+            self.shard_name(shard),
         )
+
+    def shard_name(self, shard: int) -> str:
+        """Return the name of a shard's file."""
+        return numbered(Path(self.name).stem, shard, self.shards)
 
     def index(self, shards: Sequence[Shard]) -> Index:
         """Return the index of shards that were made."""

@@ -45,6 +45,7 @@ def folder_of(address: str, name: str) -> tuple[str, str]:
     """Return the folder for files in a bucket, and the name of the one that lists them.
 
     The address is the folder, or ends in the name, with `.json`, that is used instead of `name`.
+    What is returned ends in a slash, so that `destination` takes it for a folder in any case.
     Raises ValueError if it is malformed.
     """
     folder, _, last = address.rpartition("/")
@@ -52,6 +53,7 @@ def folder_of(address: str, name: str) -> tuple[str, str]:
         raise ValueError(f"{address!r} is not a folder, such as s3://bucket/folder")
     if not last.endswith(".json") or folder == "s3:/":
         folder, last = address.removesuffix("/"), name
+    folder += "/"
     destination(folder, last)
     return folder, last
 

@@ -22,10 +22,11 @@ def upload(
 ) -> str:
     """Upload a file, as `python -m headpose_fast upload` does.
 
-    The shards of an index are uploaded before it, so it never lists what is not there. Credentials,
-    region and endpoint come from the standard AWS variables and files. The store checks the MD5 of
-    each part as it arrives. Then the object's size is compared with the file's, and so is its ETag,
-    if it is made from those MD5s.
+    The shards of an index are uploaded before it, so it never lists what is not there; an older one
+    of its name stays until then, though its shards may be replaced before. Credentials, region and
+    endpoint come from the standard AWS variables and files. The store checks the MD5 of each part
+    as it arrives. Then the object's size is compared with the file's, and so is its ETag, if it is
+    made from those MD5s.
 
     Args:
         file: The file, or the index of shards.
