@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +220,30 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
     with pytest.raises(OSError, match=r"s3://.*(Connection broken|[\d,]+ read)"):
         away[4].jpeg  # noqa: B018
     assert network.cuts == before + 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+def test_a_signal_does_not_wait_for_a_store_that_stalls(
+    tables: tuple[Path, Path], network: Network, tmp_path: Path
+) -> None:
+    network.stall_at = 2000
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headpose_fast", "--input", str(tables[1])],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while network.sent < network.stall_at and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, stderr) == (130, "headpose-fast: stopped by SIGINT\n")
 
 
 def test_without_credentials_it_says_so(

@@ -11,9 +11,9 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
+from headpose_fast.daemons import Daemons
 from headpose_fast.text import one_line
 
 #: How addresses of objects begin.
@@ -62,7 +62,10 @@ _Found = TypeVar("_Found")
 
 
 def _each(fetch: Callable[[_Wanted], _Found], wanted: Sequence[_Wanted]) -> list[_Found | Failure]:
-    """Fetch all in threads; none is begun once the caller is stopped."""
+    """Fetch all in threads.
+
+    Once the caller is stopped, none is begun, and those that stall are not waited for.
+    """
     if not wanted:
         return []
     from botocore.exceptions import BotoCoreError, ClientError
@@ -73,11 +76,8 @@ def _each(fetch: Callable[[_Wanted], _Found], wanted: Sequence[_Wanted]) -> list
         except (BotoCoreError, ClientError, OSError, ValueError) as error:
             return Failure(_reason(error))
 
-    threads = ThreadPoolExecutor(min(_THREADS, len(wanted)), "headpose-fast")
-    try:
+    with Daemons(min(_THREADS, len(wanted))) as threads:
         return list(threads.map(fetched, wanted))
-    finally:
-        threads.shutdown(cancel_futures=True)
 
 
 def _start(address: str, most: int) -> Start:

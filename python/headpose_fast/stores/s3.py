@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headpose_fast.daemons import Daemons
 from headpose_fast.errors import UploadError
 from headpose_fast.progress import Progress, bar
 from headpose_fast.stores.addresses import Destination
 from headpose_fast.stores.clients import new_client, reason_of
 from headpose_fast.stores.objects import PART_SIZE, Found
-from headpose_fast.stores.running import Daemons, Running
+from headpose_fast.stores.running import Running
 
 _log = logging.getLogger(__name__)
 
