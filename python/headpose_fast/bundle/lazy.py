@@ -17,6 +17,9 @@ from headpose_fast.bundle.arrays import Bundle, Counts, Shape
 from headpose_fast.bundle.forms import Reader, reading
 from headpose_fast.errors import naming
 
+#: Counts, and facts of the trailer.
+_Described = tuple[Counts | None, dict[str, Any]]
+
 
 class LazyArray:
     """An array of a bundle whose rows are read when they are asked for.
@@ -121,7 +124,7 @@ def view(path: Path, reader: Reader) -> LazyBundle:
     if reader.counts is None:
         raise ValueError("a file of the original script has no fixed places: load all of it")
     place = Path(os.path.abspath(path))  # noqa: PTH100 (links stay)
-    source = _Source(place, reader.counts, _facts(reader))
+    source = _Source(place, _described(reader))
     arrays = zip(Bundle._fields, reader.counts.shapes(), strict=True)
     return LazyBundle(*(LazyArray(source, name, shape) for name, shape in arrays))
 
@@ -129,18 +132,18 @@ def view(path: Path, reader: Reader) -> LazyBundle:
 class _Source:
     """A bundle that is opened when it is needed, once in each process."""
 
-    def __init__(self, path: Path, counts: Counts, facts: dict[str, Any]) -> None:
-        self.path, self._counts, self._facts = path, counts, facts
+    def __init__(self, path: Path, described: _Described) -> None:
+        self.path, self._described = path, described
         self._opened: _Opened | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Source, (self.path, self._counts, self._facts)
+        return _Source, (self.path, self._described)
 
     def rows(self, array: str, wanted: Sequence[int]) -> NDArray[np.float32]:
         opened = self._opened
         # A forked process would share the place in the file, and perhaps a lock that stays shut.
         if opened is None or opened.process != os.getpid():
-            opened = self._opened = _Opened(self.path, self._counts, self._facts)
+            opened = self._opened = _Opened(self.path, self._described)
         with opened.lock, naming(self.path):
             return opened.reader.rows(array, wanted)
 
@@ -148,15 +151,16 @@ class _Source:
 class _Opened:
     """A bundle that this process has open, until nothing refers to it."""
 
-    def __init__(self, path: Path, counts: Counts, facts: dict[str, Any]) -> None:
+    def __init__(self, path: Path, described: _Described) -> None:
         self.process, self.lock = os.getpid(), threading.Lock()
         # It closes the file when it is collected.
         self._stack = ExitStack()
         self.reader = self._stack.enter_context(reading(path))
-        if self.reader.counts != counts or _facts(self.reader) != facts:
+        if _described(self.reader) != described:
             raise ValueError(f"{path}: no longer the bundle that was loaded")
 
 
-def _facts(reader: Reader) -> dict[str, Any]:
-    """Return what a bundle's trailer says of its job, from which all samples follow."""
-    return {name: fact for name, fact in (reader.trailer or {}).items() if name != "arrays"}
+def _described(reader: Reader) -> _Described:
+    """Return a bundle's counts, and what its trailer says of its job: all samples follow."""
+    trailer = reader.trailer or {}
+    return reader.counts, {name: fact for name, fact in trailer.items() if name != "arrays"}

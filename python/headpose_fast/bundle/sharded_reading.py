@@ -16,6 +16,7 @@ from headpose_fast.bundle.original import OriginalReader
 from headpose_fast.bundle.placed_files import PlacedReader
 from headpose_fast.bundle.shards import Index, Stretch
 from headpose_fast.bundle.small_reading import SmallReader
+from headpose_fast.bundle.trailer import is_of
 from headpose_fast.errors import naming
 from headpose_fast.job import PREFIXES, Job
 
@@ -95,15 +96,10 @@ class ShardedReader(AbstractContextManager["ShardedReader"]):
     def _compared(self, number: int, file: IO[bytes]) -> _Reader:
         reader = self._open_shard(self._path(number), file)
         same = reader.kind == self.kind and reader.counts == self.index.counts_of(number)
-        if isinstance(reader, OriginalReader) or not same or not self._is_own(number, reader):
+        same = same and is_of(reader.trailer, self.index.recorded, number, len(self.index.shards))
+        if isinstance(reader, OriginalReader) or not same:
             raise ValueError("not the shard that the index lists")
         return reader  # type: ignore[no-any-return]
-
-    def _is_own(self, number: int, reader: _Reader) -> bool:
-        """Whether a shard's trailer is of the index's job."""
-        expected = {**self.index.recorded, "shard": [number, len(self.index.shards)]}
-        trailer = reader.trailer or {}
-        return all(trailer.get(name) == fact for name, fact in expected.items())
 
     def load(self, *, mmap: bool) -> Bundle:
         """Read all arrays into memory, shard by shard."""

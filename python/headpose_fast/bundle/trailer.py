@@ -47,6 +47,14 @@ def recorded(version: str, kind: str, options: Options, digest: str) -> dict[str
     }
 
 
+def is_of(
+    trailer: Mapping[str, Any] | None, facts: Mapping[str, Any], shard: int, shards: int
+) -> bool:
+    """Whether a trailer is that of a shard of the job that `recorded` describes by these facts."""
+    expected = {**facts, "shard": [shard, shards]}
+    return trailer is not None and all(trailer.get(name) == expected[name] for name in expected)
+
+
 def write_trailer(kind: str, job: Job, arrays: Mapping[str, Any]) -> bytes:
     """Make the trailer of a job's bundle, whose kind describes its arrays in values of JSON."""
     content = recorded(_core.__version__, kind, job.options, job.digest)

@@ -227,13 +227,11 @@ def stretches(photographs: Sequence[Photograph]) -> Iterator[tuple[slice, list[J
     A stretch that was fetched is in memory until the next is asked for. Raises DatabaseError as
     `files_of` does.
     """
-    ends = [len(photographs)]
+    parts = [slice(0, len(photographs))]
     if isinstance(photographs, Rows) and any(map(is_object, photographs.names)):
-        ends = fetch_ends(photographs.lengths.tolist())
-    first = 0
-    for end in ends:
-        yield slice(first, end), files_of(photographs[first:end])
-        first = end
+        parts = fetched_together(photographs.lengths.tolist())
+    for part in parts:
+        yield part, files_of(photographs[part])
 
 
 def _places(photographs: Sequence[Photograph]) -> list[JpegFile]:
@@ -242,15 +240,15 @@ def _places(photographs: Sequence[Photograph]) -> list[JpegFile]:
     return [photograph.file for photograph in photographs]
 
 
-def fetch_ends(lengths: Sequence[int]) -> list[int]:
-    """Divide files of some lengths into stretches, and return where each ends."""
-    ends, first, total = [], 0, 0
+def fetched_together(lengths: Sequence[int]) -> list[slice]:
+    """Divide objects of some lengths into stretches that may be in memory at a time."""
+    parts, first, total = [], 0, 0
     for i, length in enumerate(lengths):
         if i > first and (total + length > _FETCHED_BYTES or i - first == _FETCHED):
-            ends.append(i)
+            parts.append(slice(first, i))
             first, total = i, 0
         total += length
-    return [*ends, len(lengths)]
+    return [*parts, slice(first, len(lengths))] if lengths else []
 
 
 def select(photographs: Sequence[Photograph], wanted: NDArray[np.bool_]) -> Sequence[Photograph]:

@@ -20,7 +20,7 @@ from headpose_fast.database.columns import Columns
 from headpose_fast.database.databases import Database
 from headpose_fast.database.limits import Limits
 from headpose_fast.database.objects import Failure, Start, is_object, starts
-from headpose_fast.database.photographs import Place, Rows, fetch_ends
+from headpose_fast.database.photographs import Place, Rows, fetched_together
 from headpose_fast.database.table_files import OPTIONAL, REQUIRED, read_csv, read_parquet
 from headpose_fast.errors import DatabaseError
 
@@ -172,21 +172,26 @@ class _Reader:
 
     def _name(self, line: int, name: Any) -> str:  # noqa: ANN401 (of a file of anyone)
         """Return the path of a photograph; nothing if it is none, or is not allowed."""
-        before = len(self.problems)
+        problem = self._problem_of(name)
+        if problem is None:
+            return str(name)
+        self.bad(line, problem)
+        return ""
+
+    def _problem_of(self, name: Any) -> str | None:  # noqa: ANN401 (the same)
+        """Return what is wrong with the path of a photograph."""
         if not isinstance(name, str) or not name or "\0" in name or len(name) > _LONGEST:
-            self.bad(line, f"photograph is {_shown(name)}, not a path")
-        elif not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
-            self.bad(line, f"photograph is {_shown(name)}, which is not text in UTF-8")
-        elif not self._absolute_paths and not is_object(name):
-            # On Windows a path without a drive counts as relative.
-            if name.startswith(("/", os.sep)) or os.path.splitdrive(name)[0]:
-                self.bad(line, f"{_shown(name)} is absolute, which --absolute-paths allows")
-            elif ".." in name and _leaves(name):
-                self.bad(
-                    line,
-                    f"{_shown(name)} is outside the table's folder, which --absolute-paths allows",
-                )
-        return str(name) if len(self.problems) == before else ""
+            return f"photograph is {_shown(name)}, not a path"
+        if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
+            return f"photograph is {_shown(name)}, which is not text in UTF-8"
+        if self._absolute_paths or is_object(name):
+            return None
+        # On Windows a path without a drive counts as relative.
+        if name.startswith(("/", os.sep)) or os.path.splitdrive(name)[0]:
+            return f"{_shown(name)} is absolute, which --absolute-paths allows"
+        if ".." in name and _leaves(name):
+            return f"{_shown(name)} is outside the table's folder, which --absolute-paths allows"
+        return None
 
     def _split(self, lines: Sequence[int], texts: Sequence[Any]) -> NDArray[np.bool_]:
         for i, text in enumerate(texts):
@@ -226,9 +231,9 @@ class _Reader:
         found = starts([names[i] for i in objects], _HEADER_BYTES)
         begun = dict(zip(objects, found, strict=True))
         bad: dict[int, str] = {}
-        most = self._limits.photograph_bytes
+        folder, most = str(self.folder), self._limits.photograph_bytes
         for i, name in enumerate(names):
-            one = begun[i] if i in begun else self._place(name)
+            one = begun[i] if i in begun else _place(folder, name)
             if isinstance(one, Failure):
                 bad[i] = one.reason
                 continue
@@ -238,18 +243,6 @@ class _Reader:
             else:
                 files[i] = one.content if isinstance(one, Start) else one
         return files, lengths, bad
-
-    def _place(self, name: str) -> Place | Failure:
-        """Return where a file is, and its length."""
-        # `pathlib` would take a second for a million.
-        path = os.path.join(self.folder, name)  # noqa: PTH118
-        try:
-            status = os.stat(path)  # noqa: PTH116
-        except (OSError, ValueError) as error:
-            return Failure(getattr(error, "strerror", None) or str(error))
-        if not stat.S_ISREG(status.st_mode):
-            return Failure("not a file")
-        return Place(path, 0, status.st_size)
 
     def _read_sizes(
         self, files: Sequence[bytes | Place], sizes: NDArray[np.uint32]
@@ -266,9 +259,8 @@ class _Reader:
     ) -> dict[int, str]:
         """Fetch whole objects, some at a time, and read the sizes of their pictures."""
         bad = {}
-        first = 0
-        for end in fetch_ends(lengths[wanted].tolist()):
-            some = wanted[first:end]
+        for part in fetched_together(lengths[wanted].tolist()):
+            some = wanted[part]
             found = starts([names[i] for i in some], self._limits.photograph_bytes)
             own = np.zeros((len(some), 2), np.uint32)
             files = [b"" if isinstance(one, Failure) else one.content for one in found]
@@ -279,7 +271,6 @@ class _Reader:
                     bad[some[i]] = one.reason
                 elif i in unread:
                     bad[some[i]] = unread[i]
-            first = end
         return bad
 
     def rows(self) -> Rows:
@@ -314,6 +305,19 @@ def _converted(given: Sequence[Any]) -> NDArray[np.float64] | None:
         return np.array(given, np.float64)
     except (ValueError, OverflowError):
         return None
+
+
+def _place(folder: str, name: str) -> Place | Failure:
+    """Return where a file is, and its length."""
+    # `pathlib` would take seconds for a million.
+    path = os.path.join(folder, name)  # noqa: PTH118
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        return Failure(getattr(error, "strerror", None) or str(error))
+    if not stat.S_ISREG(status.st_mode):
+        return Failure("not a file")
+    return Place(path, 0, status.st_size)
 
 
 def _leaves(name: str) -> bool:

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from headpose_fast import _core
 from headpose_fast.bundle.forms import reading
 from headpose_fast.bundle.shards import Index, Shard
-from headpose_fast.bundle.trailer import recorded
+from headpose_fast.bundle.trailer import is_of, recorded
 from headpose_fast.errors import BundleError
 from headpose_fast.output import output_file, require_writable, write_all
 from headpose_fast.sharding.planning import Plan, Task
@@ -69,9 +69,8 @@ class Folder:
             # Before it is read, so that what is listed is never a file that came after.
             shard = Shard.of(path, task.train, task.test)
             with reading(path) as reader:
-                trailer = reader.trailer
-                right = reader.counts == task.counts and trailer is not None
-                right = right and is_of(task, trailer or {})
+                right = reader.counts == task.counts
+                right = right and is_of(reader.trailer, _facts(task), task.shard, task.shards)
                 if not right or any(reader.damaged(workers)):
                     return None
         except (FileNotFoundError, BundleError):
@@ -127,13 +126,6 @@ class Folder:
         """Do nothing: nothing is temporary."""
 
 
-def is_of(task: Task, trailer: dict[str, object]) -> bool:
-    """Whether a trailer is that of a task's shard, written by this version."""
-    expected = recorded(_core.__version__, task.kind, task.options, task.digest)
-    expected["shard"] = [task.shard, task.shards]
-    return {name: trailer.get(name) for name in expected} == expected
-
-
 def identity(task: Task) -> str:
     """Hash what a shard follows from: the same for the same bytes."""
     return _hashed(task, task.shard)
@@ -145,6 +137,10 @@ def identity_of_job(plan: Plan) -> str:
 
 
 def _hashed(of: Task | Plan, shard: int | None) -> str:
-    facts = recorded(_core.__version__, of.kind, of.options, of.digest)
-    text = json.dumps([facts, of.options.size, shard, of.shards])
+    text = json.dumps([_facts(of), of.options.size, shard, of.shards])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _facts(of: Task | Plan) -> dict[str, Any]:
+    """Return what the trailers say that this version writes for a job."""
+    return recorded(_core.__version__, of.kind, of.options, of.digest)

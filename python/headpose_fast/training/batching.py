@@ -30,9 +30,6 @@ class Batches:
         """Store the arguments of `batches`, which has checked them."""
         self._samples, self._batch_size, self._sampler = samples, batch_size, sampler
         self._workers, self._prefetch, self._drop_last = workers, prefetch, drop_last
-        #: Samples of the epoch that the loop has received, and where the sampler was left.
-        self._taken: int | None = None
-        self._left: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """Count the batches of a whole epoch."""
@@ -44,42 +41,36 @@ class Batches:
 
         After a loop that was left early this is the rest of its epoch.
         """
-        if self._left == (self._sampler.epoch, self._sampler.position):
-            # What was fetched in advance was not received.
-            self._sampler.load_state_dict(self.state_dict())
-        keys = iter(self._sampler)
-        self._taken = self._sampler.state_dict()["position"]
+        sampler, size = self._sampler, self._batch_size
+        keys = sampler.remaining()
+        firsts = iter(range(0, len(keys) - (len(keys) % size if self._drop_last else 0), size))
         waiting: deque[tuple[int, Future[tuple[Batch, Labels]]]] = deque()
         with ThreadPoolExecutor(self._workers, "headpose-fast") as threads:
             try:
                 while True:
-                    while len(waiting) < self._workers + self._prefetch:
-                        batch = list(islice(keys, self._batch_size))
-                        self._left = self._sampler.epoch, self._sampler.position
-                        if not batch or (self._drop_last and len(batch) < self._batch_size):
-                            break
-                        made = threads.submit(self._samples.arrays, batch)
-                        waiting.append((len(batch), made))
+                    for first in islice(firsts, self._workers + self._prefetch - len(waiting)):
+                        batch = keys[first : first + size]
+                        waiting.append((len(batch), threads.submit(self._samples.arrays, batch)))
                     if not waiting:
-                        self._taken = len(self._sampler)
+                        sampler.position = len(sampler)
                         return
                     count, made = waiting.popleft()
                     arrays = made.result()
-                    self._taken += count
-                    if self._drop_last and len(self._sampler) - self._taken < self._batch_size:
-                        self._taken = len(self._sampler)  # No more batches come of this epoch.
+                    # The position is that of the loop, whatever is made in advance.
+                    sampler.position += count
+                    if self._drop_last and len(sampler) - sampler.position < size:
+                        sampler.position = len(sampler)  # No more batches come of this epoch.
                     yield arrays
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
 
     def state_dict(self) -> dict[str, int]:
         """Return the position of the loop: just after the last batch that it received."""
-        return self._sampler.state_dict(self._taken)
+        return self._sampler.state_dict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from such a position the next time this is iterated over."""
         self._sampler.load_state_dict(state)
-        self._taken = self._left = None
 
 
 def batches(

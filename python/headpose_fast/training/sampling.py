@@ -52,7 +52,7 @@ class EpochSampler:
             raise ValueError(f"rank {rank} has no samples")
         #: The epoch that the position is in, which may be at its end.
         self.epoch = 0
-        #: Keys of it that were yielded.
+        #: Keys of it that were yielded; by `batches`, those that its loop has received.
         self.position = 0
 
     def __len__(self) -> int:
@@ -62,11 +62,15 @@ class EpochSampler:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the remaining keys of the current epoch, or those of the next one."""
-        if self.position >= len(self):
-            self.epoch, self.position = self.epoch + 1, 0
-        for key in self.keys(self.epoch)[self.position :].tolist():
+        for key in self.remaining().tolist():
             self.position += 1
             yield key
+
+    def remaining(self) -> NDArray[np.uint64]:
+        """Return the remaining keys of the current epoch; at its end, begin the next one."""
+        if self.position >= len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        return self.keys(self.epoch)[self.position :]
 
     def keys(self, epoch: int) -> NDArray[np.uint64]:
         """Return all keys of this rank in an epoch: uint64 (samples,)."""
